@@ -1,0 +1,78 @@
+# Two commands: `make lab` opens the first lesson, `make test` runs every check.
+# Both make .venv on their first run, at the versions in constraints.txt, and do no set-up on the second.
+
+LESSON := notebooks/01-start-here.ipynb
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip
+
+# The interpreter that makes .venv: the first one here that runs. Choose with `make lab PYTHON=python3.12`.
+ifndef PYTHON
+PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c pass 2>/dev/null && echo $$python && break; done)
+endif
+
+# Another package index for PyTorch alone, for example a CUDA build's. Empty: a CPU build, wherever pip finds one.
+TORCH_INDEX :=
+
+# Jupyter refuses to run as root unless told to.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+EXTRA_lab  :=
+EXTRA_demo := [demo]
+EXTRA_test := [test]
+
+.DELETE_ON_ERROR:
+.PHONY: help lab demo test lint unit notebooks browser clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+lab: $(VENV)/.ready-lab  ## open JupyterLab on the first lesson
+	@echo "JupyterLab opens the first lesson in your browser. Where none opens, copy the address below. Stop with Ctrl-C."
+	@$(BIN)/jupyter lab --ip=127.0.0.1 $(AS_ROOT) $(LESSON)
+
+demo: build/demo.html  ## run the first lesson and write it to one file, build/demo.html
+
+test: lint $(VENV)/.ready-test  ## run every check: style, types, tests, lessons, browser
+	$(BIN)/python -m pytest --nbval --nbval-current-env
+
+lint: $(VENV)/.ready-test  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(VENV)/.ready-test  ## tests that need no browser
+	$(BIN)/python -m pytest tests -m "not browser"
+
+notebooks: $(VENV)/.ready-test  ## run every lesson and compare what it prints with what is stored
+	$(BIN)/python -m pytest notebooks --nbval --nbval-current-env
+
+browser: $(VENV)/.ready-test  ## tests in a real Chromium
+	$(BIN)/python -m pytest tests -m browser
+
+build/demo.html: $(LESSON) scripts/demo.py | $(VENV)/.ready-demo
+	$(BIN)/python scripts/demo.py $(LESSON) $@
+
+clean:  ## remove everything that make made, .venv too
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# --- the environment -------------------------------------------------------------------------------------------------
+
+$(VENV)/.ready-%: pyproject.toml constraints.txt | $(VENV)/.torch
+	@echo "Installing shira-lab$(EXTRA_$*) and what it needs (about a minute on a fast line) ..."
+	@$(PIP) install --quiet --constraint constraints.txt --editable ".$(EXTRA_$*)"
+	@$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements" 2>/dev/null
+	@touch $@
+
+$(VENV)/.torch: constraints.txt | $(BIN)/python
+	@echo "Installing PyTorch for the CPU (a download of about 200 MB) ..."
+	@options="$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX),$$($(BIN)/python scripts/torch_source.py))" && \
+		$(PIP) install --quiet --constraint constraints.txt $$options torch
+	@touch $@
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No Python was found: install Python 3.11 or newer, or name one with make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) scripts/preflight.py
+	@echo "Making $(VENV) with $(PYTHON) ..."
+	@$(PYTHON) -m venv $(VENV)
