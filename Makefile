@@ -5,6 +5,8 @@ LESSON := notebooks/01-start-here.ipynb
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip
+# Errors only: what is happening is said in one line before.
+QUIET  := --quiet --quiet
 
 # The interpreter that makes .venv: the first one here that runs. Choose with `make lab PYTHON=python3.12`.
 ifndef PYTHON
@@ -23,6 +25,7 @@ EXTRA_demo := [demo]
 EXTRA_test := [test]
 
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 .PHONY: help lab demo test lint unit notebooks browser clean
 
 help:  ## show this list
@@ -61,14 +64,14 @@ clean:  ## remove everything that make made, .venv too
 
 $(VENV)/.ready-%: pyproject.toml constraints.txt | $(VENV)/.torch
 	@echo "Installing shira-lab$(EXTRA_$*) and what it needs (about a minute on a fast line) ..."
-	@$(PIP) install --quiet --constraint constraints.txt --editable ".$(EXTRA_$*)"
+	@$(PIP) install $(QUIET) --constraint constraints.txt --editable ".$(EXTRA_$*)"
 	@$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements" 2>/dev/null
 	@touch $@
 
 $(VENV)/.torch: constraints.txt | $(BIN)/python
 	@echo "Installing PyTorch for the CPU (a download of about 200 MB) ..."
 	@options="$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX),$$($(BIN)/python scripts/torch_source.py))" && \
-		$(PIP) install --quiet --constraint constraints.txt $$options torch
+		$(PIP) install $(QUIET) --constraint constraints.txt $$options torch
 	@touch $@
 
 $(BIN)/python:

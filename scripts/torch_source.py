@@ -14,7 +14,7 @@ CUDA_PACKAGES = ("nvidia", "cuda")
 
 def would_install() -> list[str]:
     """Names of the packages pip would install for PyTorch here, by its dry run."""
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--quiet", "--dry-run", "--ignore-installed"]
     answer = subprocess.run(
         [*pip, "--report", "-", "--constraint", "constraints.txt", "torch"], stdout=subprocess.PIPE, text=True
     )
