@@ -1,0 +1,99 @@
+"""A world is a story grammar written as data: beats of alternative sentences, filled in from pools of words.
+
+A role (the hero, the thing asked for) is drawn at its first mention and repeated ever after, so a reader of the text can
+only guess it once and must remember it from then on. A word is drawn afresh at each mention. A derived field (she, her)
+follows from a role and costs nothing.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from shira_lab.worlds.grammar import Teller, derivations
+
+
+@dataclass(frozen=True)
+class Story:
+    """A told text, what it cost, and what is true in it.
+
+    Attributes:
+        text: the story.
+        nats: -log p(text) under the world's grammar, in nats: no model can do better on average.
+        facts: the value of each role, e.g. ``{"hero": "Mia", "object": "red kite", ...}``.
+    """
+
+    text: str
+    nats: float
+    facts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class World:
+    """A grammar of texts.
+
+    Attributes:
+        name: how `get_world` knows it.
+        about: one line for people.
+        beats: the story from start to end; each beat is a choice of templates, one of which is told.
+        pools: lists of phrases to draw from. A phrase may mention roles, ``"{first}"``.
+        roles: role -> pool. Two roles of the same pool never take the same value.
+        derived: field -> (role, its value for each value of the role).
+        checks: consistency check -> the fields it looks at (see `shira_lab.worlds.scoring`).
+
+    A field of a template that is neither a role nor derived names a pool and is drawn afresh. Written with a capital, as
+    in ``{He}``, the value begins a sentence.
+    """
+
+    name: str
+    about: str
+    beats: Sequence[Sequence[str]]
+    pools: Mapping[str, Sequence[str]]
+    roles: Mapping[str, str] = field(default_factory=dict)
+    derived: Mapping[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
+    checks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def tell(self, seed: int | str) -> Story:
+        """The story of this seed, the same on every machine."""
+        teller = Teller(f"{self.name}/{seed}")
+        facts = self._tell(teller)
+        return Story(teller.text, teller.nats, facts)
+
+    def stories(self, n: int, seed: int = 0, split: str = "train") -> list[Story]:
+        """`n` stories drawn independently; each (split, seed) is a stream of its own, and a longer one extends a shorter."""
+        return [self.tell(f"{split}/{seed}/{index}") for index in range(n)]
+
+    def nats(self, text: str) -> Iterator[float]:
+        """The booked nats of every way in which this world tells exactly `text`; nothing if it cannot."""
+        return derivations(self._tell, text)
+
+    def _tell(self, teller: Teller) -> dict[str, str]:
+        facts: dict[str, str] = {}
+        for number, beat in enumerate(self.beats):
+            teller.say(" " if number else "")
+            for literal, name in parse(teller.choose(beat)):
+                teller.say(literal)
+                if name:
+                    value = self._value(name.lower(), facts, teller)
+                    teller.say(value[0].upper() + value[1:] if name[0].isupper() else value)
+        return facts
+
+    def _value(self, name: str, facts: dict[str, str], teller: Teller) -> str:
+        if name in facts:
+            return facts[name]
+        if name in self.derived:
+            role, values = self.derived[name]
+            return values[facts[role]]
+        if name not in self.roles:
+            return teller.choose(self.pools[name])
+        pool = self.roles[name]
+        taken = {facts[role] for role, other in self.roles.items() if other == pool and role in facts}
+        free = [option for option in self.pools[pool] if option not in taken]
+        facts[name] = teller.choose(free).format_map(facts)
+        return facts[name]
+
+
+def parse(template: str) -> Iterator[tuple[str, str | None]]:
+    """The (literal text, field name or None) pieces of a template."""
+    return ((literal, name) for literal, name, _, _ in string.Formatter().parse(template))
