@@ -1,0 +1,26 @@
+"""SHiRA, Sparse High Rank Adapters: train r(m + n) entries of a frozen weight, at fixed sparse positions.
+
+The names are PEFT's. The layers of the package, each importing only what stands before it: masks and spectra of tensors;
+adapters on models (here); training and data; figures; widgets.
+"""
+
+from shira_lab.calibration import calibrate
+from shira_lab.config import AdapterConfig, LoraConfig, ShiraConfig
+from shira_lab.errors import ShiraError
+from shira_lab.masks import mask_types, register_mask
+from shira_lab.model import PeftModel, get_peft_model
+from shira_lab.spectrum import Spectrum, spectrum
+
+__all__ = [
+    "AdapterConfig",
+    "LoraConfig",
+    "PeftModel",
+    "ShiraConfig",
+    "ShiraError",
+    "Spectrum",
+    "calibrate",
+    "get_peft_model",
+    "mask_types",
+    "register_mask",
+    "spectrum",
+]

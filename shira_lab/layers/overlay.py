@@ -1,0 +1,174 @@
+"""Sparse sums written into a weight in place, and taken out again bit for bit.
+
+A SHiRA adapter costs nothing in use because W' = W + scaling * S *is* a weight: k of its entries are other numbers. The
+overlay writes them, keeps the k originals, and touches only entries that differ. W + delta - delta is not W in floating
+point; putting back the originals is.
+"""
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from shira_lab.errors import AdapterError
+
+
+@dataclass(frozen=True)
+class Delta:
+    """scaling * values at sorted flat ``positions``, or on the whole weight where ``positions`` is None."""
+
+    values: Tensor
+    positions: Tensor | None
+    scaling: float
+
+    def like(self, other: "Delta") -> bool:
+        """Whether both would write the same numbers in the same places; values are compared, see :class:`Overlay`."""
+        return (
+            self.scaling == other.scaling
+            and self.positions is other.positions
+            and self.values.dtype == other.values.dtype
+            and torch.equal(self.values, other.values)
+        )
+
+    def snapshot(self) -> "Delta":
+        return Delta(self.values.detach().clone(), self.positions, self.scaling)
+
+
+class Backward:
+    """A backward pass that is still owed to a forward pass. Its death or :meth:`done` settles it."""
+
+    def __init__(self) -> None:
+        self.owed = True
+
+    def done(self) -> None:
+        self.owed = False
+
+
+@dataclass
+class Overlay:
+    """What is written into one weight at the moment.
+
+    Whether the values have changed since is decided by comparing them: fused optimizers and ``.data`` writes change a
+    tensor without raising its version. A weight whose backward pass is still owed is not touched, because autograd
+    would need it as it was.
+    """
+
+    written: list[Delta] = field(default_factory=list)
+    positions: Tensor | None = None  # (u,) the union of what is written; None: the whole weight
+    originals: Tensor | None = None  # (u,) or the weight's shape
+    version: int = -1  # the weight's version after the last write here
+    backwards: "weakref.WeakSet[Backward]" = field(default_factory=weakref.WeakSet)
+
+    @torch.no_grad()
+    def write(self, weight: Tensor, deltas: Sequence[Delta]) -> bool:
+        """Make ``weight`` the base weight plus ``deltas``. Returns False, with nothing touched, if it must stay.
+
+        Raises:
+            AdapterError: when somebody else has changed the weight while it carried an adapter.
+        """
+        if len(deltas) == len(self.written) and all(map(Delta.like, deltas, self.written)):
+            self._check_untouched(weight)
+            return True
+        if any(backward.owed for backward in self.backwards):
+            return False
+        with torch.inference_mode(False):
+            if not self._same_places(deltas):
+                self.restore(weight)
+                if not deltas:
+                    return True
+                self.positions = _union([d.positions for d in deltas])
+                self.originals = _read(weight, self.positions)
+            assert self.originals is not None
+            _put(weight, self.positions, _sum(self.originals, self.positions, deltas))
+            self.written = [d.snapshot() for d in deltas]
+            self.version = weight._version
+        return True
+
+    @torch.no_grad()
+    def restore(self, weight: Tensor) -> None:
+        """Put the originals back: ``weight`` is the base weight again, bit for bit."""
+        if self.originals is not None:
+            self._check_untouched(weight)
+            _put(weight, self.positions, self.originals)
+        self.forget()
+
+    @torch.no_grad()
+    def base(self, weight: Tensor) -> Tensor:
+        """The base weight: ``weight`` itself if nothing is written, else a copy with the originals in place."""
+        if self.originals is None:
+            return weight.detach()
+        copy = weight.detach().clone()
+        _put(copy, self.positions, self.originals)
+        return copy
+
+    def forget(self) -> None:
+        """Take what the weight holds now as the base weight."""
+        self.written, self.positions, self.originals = [], None, None
+
+    def _same_places(self, deltas: Sequence[Delta]) -> bool:
+        here, there = [d.positions for d in self.written], [d.positions for d in deltas]
+        return len(here) == len(there) > 0 and all(a is b for a, b in zip(here, there, strict=True))
+
+    def _check_untouched(self, weight: Tensor) -> None:
+        if self.originals is not None and weight._version != self.version:
+            raise AdapterError(
+                "The base weight was changed in place while an adapter was written into it, so its original values are no "
+                "longer known. Change base weights inside `with model.disable_adapter():` or through `load_state_dict`."
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles carry what is written and the originals; owed backward passes belong to this process."""
+        return {**self.__dict__, "backwards": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, backwards=weakref.WeakSet())
+
+    def adopt(self, weight: Tensor) -> None:
+        """After a copy of weight and overlay together: the copy's version counts from here."""
+        self.version = weight._version
+
+
+@torch.no_grad()
+def with_deltas(weight: Tensor, deltas: Sequence[Delta]) -> Tensor:
+    """``weight`` plus ``deltas`` as a tensor of its own; ``weight`` is only read."""
+    if not deltas:
+        return weight
+    copy = weight.detach().clone(memory_format=torch.contiguous_format)
+    positions = _union([d.positions for d in deltas])
+    _put(copy, positions, _sum(_read(copy, positions), positions, deltas))
+    return copy
+
+
+def _union(positions: Sequence[Tensor | None]) -> Tensor | None:
+    sparse = [p for p in positions if p is not None]
+    if len(sparse) < len(positions):
+        return None
+    return sparse[0] if len(sparse) == 1 else torch.cat(sparse).unique()
+
+
+def _sum(originals: Tensor, union: Tensor | None, deltas: Sequence[Delta]) -> Tensor:
+    """originals + sum of scaling * values, in the wider dtype, rounded once to that of ``originals``."""
+    total = originals
+    for delta in deltas:
+        share = (delta.values * delta.scaling).to(torch.promote_types(originals.dtype, delta.values.dtype))
+        if delta.positions is union or (delta.positions is None and union is None):
+            total = total + share.view(total.shape)
+            continue
+        assert delta.positions is not None
+        places = delta.positions if union is None else torch.searchsorted(union, delta.positions)
+        total = total.to(share.dtype).flatten().index_add(0, places, share).view(total.shape)
+    return total.to(originals.dtype)
+
+
+def _read(weight: Tensor, positions: Tensor | None) -> Tensor:
+    return weight.detach().clone() if positions is None else weight.detach().view(-1)[positions]
+
+
+def _put(weight: Tensor, positions: Tensor | None, values: Tensor) -> None:
+    if positions is None:
+        weight.copy_(values)
+    else:
+        weight.view(-1).scatter_(0, positions, values)

@@ -1,0 +1,30 @@
+"""Masks: which entries of a weight train. ``mask_fn(base_layer, r, **kwargs)`` returns a binary mask of r(m + n) ones."""
+
+from shira_lab.masks.builtin import (
+    block_mask,
+    gradient_mask,
+    magnitude_mask,
+    random_mask,
+    row_col_mask,
+    snip_mask,
+    struct_mask,
+)
+from shira_lab.masks.function import MaskFn, MaskFunction, check_mask, mask_positions
+from shira_lab.masks.registry import find_mask, mask_types, register_mask
+
+__all__ = [
+    "MaskFn",
+    "MaskFunction",
+    "block_mask",
+    "check_mask",
+    "find_mask",
+    "gradient_mask",
+    "magnitude_mask",
+    "mask_positions",
+    "mask_types",
+    "random_mask",
+    "register_mask",
+    "row_col_mask",
+    "snip_mask",
+    "struct_mask",
+]

@@ -1,0 +1,149 @@
+"""The built-in masks: where the r(m + n) trained entries lie.
+
+Random, magnitude (the paper's WM), gradient, SNIP and struct are those of "Sparse High Rank Adapters" (arXiv 2406.13175,
+section 3.1); block and row_col are two that learners ask for. Each has exactly r(m + n) ones for every legal r. All take
+``**kwargs`` and ignore what they do not know, because PEFT hands its mask functions more than they need.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from shira_lab.errors import MaskError
+from shira_lab.masks.function import MaskFunction, budget_of
+from shira_lab.masks.positions import fill, shape_of, top_positions
+from shira_lab.masks.random import draw_seed, random_positions
+
+
+@MaskFunction
+def random_mask(base_layer: nn.Module, r: int, random_seed: int | None = None, **kwargs: Any) -> Tensor:
+    """Rand: r(m + n) positions, uniform without replacement; a seed gives PEFT's mask bit for bit.
+
+    The mask of a smaller r lies inside that of a larger one. ``None`` draws a seed from torch's global generator.
+    """
+    seed = draw_seed() if random_seed is None else random_seed
+    return random_positions(shape_of(base_layer), budget_of(base_layer, r), seed)
+
+
+@MaskFunction
+def magnitude_mask(base_layer: nn.Module, r: int, **kwargs: Any) -> Tensor:
+    """WM: the r(m + n) largest |W|; of equal ones, the first in row-major order."""
+    weight = base_layer.weight.detach()
+    return top_positions(_finite(weight.abs(), "|W|"), budget_of(base_layer, r))
+
+
+@MaskFunction
+def gradient_mask(base_layer: nn.Module, r: int, gradient: Tensor | None = None, **kwargs: Any) -> Tensor:
+    """Grad: the r(m + n) largest |G| of a calibrated gradient G; of equal ones, the first in row-major order.
+
+    ``gradient`` has the weight's shape; :func:`shira_lab.calibration.calibrate` makes it from batches, as mean |g| or
+    |mean g|. Left out, ``base_layer.weight.grad`` of your own backward pass is used.
+    """
+    return top_positions(_calibrated(base_layer, gradient).abs(), budget_of(base_layer, r))
+
+
+@MaskFunction
+def snip_mask(base_layer: nn.Module, r: int, gradient: Tensor | None = None, **kwargs: Any) -> Tensor:
+    """SNIP: the r(m + n) largest |W * G|, the first-order change of the loss when an entry is set to zero.
+
+    ``gradient`` as for :func:`gradient_mask`.
+    """
+    score = base_layer.weight.detach() * _calibrated(base_layer, gradient)
+    return top_positions(score.abs(), budget_of(base_layer, r))
+
+
+@MaskFunction
+def struct_mask(base_layer: nn.Module, r: int, **kwargs: Any) -> Tensor:
+    """Struct: the diagonal, then whole rows and columns in turn, spread evenly; the last line is cut at the budget.
+
+    The diagonal alone makes a delta of full rank possible. The paper leaves the spacing open: lines come in the order
+    of bit-reversed indices, so that any number of them is spread evenly and a smaller r lies inside a larger one.
+    """
+    m, n = shape_of(base_layer)
+    diagonal = torch.arange(min(m, n)) * (n + 1)
+    lines = _rows_and_columns(_spread(m), _spread(n), (m, n))
+    return _structured(base_layer, r, _chain(diagonal, lines))
+
+
+@MaskFunction
+def row_col_mask(base_layer: nn.Module, r: int, random_seed: int | None = None, **kwargs: Any) -> Tensor:
+    """Random whole rows and columns in turn; the last line is cut at the budget.
+
+    The rank of a delta is at most the number of lines that cover it, here little more than 2r: hardly above LoRA's.
+    """
+    m, n = shape_of(base_layer)
+    generator = torch.Generator().manual_seed(draw_seed() if random_seed is None else random_seed)
+    rows, columns = torch.randperm(m, generator=generator), torch.randperm(n, generator=generator)
+    return _structured(base_layer, r, _rows_and_columns(rows, columns, (m, n)))
+
+
+@MaskFunction
+def block_mask(
+    base_layer: nn.Module, r: int, block_size: int = 16, random_seed: int | None = None, **kwargs: Any
+) -> Tensor:
+    """Random ``block_size`` x ``block_size`` blocks, smaller ones at the far edges; the last block is cut at the budget."""
+    if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
+        raise MaskError(f"`block_size` should be a positive integer; got {block_size!r}.")
+    m, n = shape_of(base_layer)
+    across = -(-n // block_size)
+    generator = torch.Generator().manual_seed(draw_seed() if random_seed is None else random_seed)
+    order = torch.randperm(-(-m // block_size) * across, generator=generator)
+
+    def blocks() -> Iterator[Tensor]:
+        for block in order.tolist():
+            top, left = block // across * block_size, block % across * block_size
+            rows = torch.arange(top, min(top + block_size, m))
+            columns = torch.arange(left, min(left + block_size, n))
+            yield (rows[:, None] * n + columns).flatten()
+
+    return _structured(base_layer, r, blocks())
+
+
+def _structured(base_layer: nn.Module, r: int, groups: Iterator[Tensor]) -> Tensor:
+    return fill(groups, shape_of(base_layer), budget_of(base_layer, r)).to(base_layer.weight.device)
+
+
+def _chain(first: Tensor, rest: Iterator[Tensor]) -> Iterator[Tensor]:
+    yield first
+    yield from rest
+
+
+def _rows_and_columns(rows: Tensor, columns: Tensor, shape: tuple[int, int]) -> Iterator[Tensor]:
+    """A row, a column, a row, ... in the given orders; when one kind has run out, the other goes on."""
+    m, n = shape
+    for i in range(max(m, n)):
+        if i < m:
+            yield rows[i] * n + torch.arange(n)
+        if i < n:
+            yield torch.arange(m) * n + columns[i]
+
+
+def _spread(count: int) -> Tensor:
+    """0 .. count-1 in bit-reversed order (van der Corput): every prefix covers the range evenly."""
+    bits = max(1, (count - 1).bit_length())
+    index = torch.arange(2**bits)
+    reversed_ = sum(((index >> b) & 1) << (bits - 1 - b) for b in range(bits))
+    assert isinstance(reversed_, Tensor)
+    return reversed_[reversed_ < count]
+
+
+def _calibrated(base_layer: nn.Module, gradient: Tensor | None) -> Tensor:
+    gradient = base_layer.weight.grad if gradient is None else gradient
+    if gradient is None:
+        raise MaskError(
+            "A gradient or SNIP mask needs a gradient: pass `calibration=` batches to `get_peft_model`, give `gradient=` "
+            "to the mask function, or run a backward pass with `base_layer.weight.requires_grad_()` first."
+        )
+    if gradient.shape != base_layer.weight.shape:
+        raise MaskError(
+            f"`gradient` has shape {tuple(gradient.shape)}; expected the weight's, {tuple(base_layer.weight.shape)}."
+        )
+    return _finite(gradient.detach(), "`gradient`")
+
+
+def _finite(score: Tensor, what: str) -> Tensor:
+    if not bool(torch.isfinite(score).all()):
+        raise MaskError(f"{what} holds NaN or infinite values; positions cannot be ranked by it.")
+    return score

@@ -1,0 +1,191 @@
+"""PEFT's face: the same names, so that code written here runs there after changing its import lines, and the other way.
+
+:class:`PeftModel` is thin; what it does happens in :class:`~shira_lab.tuner.AdapterModel` and
+:mod:`shira_lab.storage`.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from shira_lab.calibration import calibrate
+from shira_lab.config import AdapterConfig, ShiraConfig
+from shira_lab.errors import AdapterError
+from shira_lab.masks.function import wants_gradient
+from shira_lab.storage import fill_adapter, read_adapter, save_adapter
+from shira_lab.targets import find_targets
+from shira_lab.tuner import AdapterModel
+
+#: Batches to calibrate on, or what :func:`~shira_lab.calibration.calibrate` made of them.
+Calibration = Iterable[Any] | dict[str, Tensor]
+
+
+def get_peft_model(
+    model: nn.Module,
+    peft_config: AdapterConfig,
+    adapter_name: str = "default",
+    calibration: Calibration | None = None,
+) -> "PeftModel":
+    """Freeze ``model``, put a first adapter on it, and activate it. The model's layers are replaced in place.
+
+    Args:
+        calibration: for masks that rank positions by a gradient: batches of model inputs with labels, or the gradients by
+            layer path that :func:`~shira_lab.calibration.calibrate` returns.
+
+    Raises:
+        ShiraError: when the config does not fit the model; the model is as before.
+    """
+    peft_model = PeftModel(model)
+    peft_model.add_adapter(adapter_name, peft_config, calibration)
+    peft_model.base_model.set_adapter(adapter_name, inference_mode=peft_config.inference_mode)
+    return peft_model
+
+
+class PeftModel(nn.Module):
+    """A model with adapters.
+
+    Attributes:
+        base_model: the :class:`~shira_lab.tuner.AdapterModel`; ``base_model.model`` is the user's model.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        if isinstance(model, PeftModel | AdapterModel):
+            raise AdapterError("This model has adapters already; use `add_adapter` on it, or `unload` them first.")
+        self.base_model = AdapterModel(model)
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever is not defined here is the user's model's: config, device, get_input_embeddings, ..."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "base_model":
+                raise
+            return getattr(self.base_model, name)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.base_model(*args, **kwargs)
+
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's ``generate``. Adapters are written once at its start, so a token costs what the base model's does."""
+        with self.base_model.frozen():
+            return self.base_model.model.generate(*args, **kwargs)
+
+    def get_base_model(self) -> nn.Module:
+        return self.base_model.model
+
+    # ---- adapters ---------------------------------------------------------------------------------------------------
+
+    @property
+    def peft_config(self) -> dict[str, AdapterConfig]:
+        return self.base_model.peft_config
+
+    @property
+    def active_adapters(self) -> list[str]:
+        return self.base_model.active_adapters
+
+    @property
+    def active_adapter(self) -> str:
+        """The name of the first active adapter."""
+        return self.base_model.active_adapters[0]
+
+    def add_adapter(self, adapter_name: str, peft_config: AdapterConfig, calibration: Calibration | None = None) -> None:
+        """Put another adapter beside those that are there; it is not activated. Arguments as for :func:`get_peft_model`."""
+        self.base_model.add_adapter(adapter_name, peft_config, self._gradients(peft_config, calibration))
+
+    def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
+        """Activate one adapter, or several whose deltas add up. Only entries of the weights that differ are written."""
+        self.base_model.set_adapter(adapter_name, inference_mode)
+
+    def delete_adapter(self, adapter_name: str) -> None:
+        self.base_model.delete_adapter(adapter_name)
+
+    def set_mask(self, adapter_name: str, peft_config: ShiraConfig, calibration: Calibration | None = None) -> None:
+        """Move a SHiRA adapter to another mask of the same size; values at positions in both masks stay."""
+        self.base_model.set_mask(adapter_name, peft_config, self._gradients(peft_config, calibration))
+
+    @contextmanager
+    def disable_adapter(self) -> Iterator[None]:
+        """Inside, this is the base model, bit for bit."""
+        with self.base_model.disable_adapter():
+            yield
+
+    def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
+        self.base_model.merge_adapter(adapter_names, safe_merge)
+
+    def unmerge_adapter(self) -> None:
+        self.base_model.unmerge_adapter()
+
+    def merge_and_unload(
+        self, progressbar: bool = False, safe_merge: bool = False, adapter_names: list[str] | None = None
+    ) -> nn.Module:
+        """The user's model with the active (or named) adapters merged for good, adapter layers gone."""
+        if adapter_names is not None:
+            self.base_model.set_adapter(adapter_names)
+        return self.base_model.unload(merge=True)
+
+    def unload(self) -> nn.Module:
+        """The user's model as it was before, adapter layers gone."""
+        return self.base_model.unload()
+
+    # ---- disk -------------------------------------------------------------------------------------------------------
+
+    def save_pretrained(
+        self, save_directory: str | Path, selected_adapters: list[str] | None = None, **kwargs: Any
+    ) -> None:
+        """Save adapters: "default" into the folder itself, others into folders of their names, as PEFT does.
+
+        Raises:
+            StorageError: when it cannot be written; what was there is unchanged.
+        """
+        names = list(self.peft_config) if selected_adapters is None else selected_adapters
+        self.base_model.check_known(names)
+        for name in names:
+            folder = Path(save_directory) if name == "default" else Path(save_directory) / name
+            save_adapter(self.base_model, name, folder)
+
+    @classmethod
+    def from_pretrained(
+        cls, model: nn.Module, model_id: str | Path, adapter_name: str = "default", is_trainable: bool = False
+    ) -> "PeftModel":
+        """``model`` with the adapter saved in the folder ``model_id``, active.
+
+        Raises:
+            ShiraError: when the files do not fit each other or the model; the model is as before.
+        """
+        peft_model = cls(model)
+        peft_model.load_adapter(model_id, adapter_name, is_trainable)
+        peft_model.base_model.set_adapter(adapter_name, inference_mode=not is_trainable)
+        return peft_model
+
+    def load_adapter(self, model_id: str | Path, adapter_name: str, is_trainable: bool = False) -> None:
+        """Add the adapter saved in a folder; it is not activated. Everything is checked before anything is changed."""
+        self.base_model.check_new(adapter_name)
+        loaded = read_adapter(self.base_model, Path(model_id))
+        config = loaded.config.copy(inference_mode=not is_trainable)
+        self.base_model.add_adapter(adapter_name, config, positions=loaded.positions)
+        fill_adapter(self.base_model, adapter_name, loaded)
+
+    # ---- counting ---------------------------------------------------------------------------------------------------
+
+    def get_nb_trainable_parameters(self) -> tuple[int, int]:
+        """(trainable, all) numbers of parameters."""
+        parameters = list(self.parameters())
+        return sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)
+
+    def print_trainable_parameters(self) -> None:
+        trainable, total = self.get_nb_trainable_parameters()
+        print(f"trainable params: {trainable:,d} || all params: {total:,d} || trainable%: {100 * trainable / total:.4f}")
+
+    def _gradients(self, config: AdapterConfig, calibration: Calibration | None) -> dict[str, Tensor] | None:
+        """Calibrate where the config's mask wants a gradient; on the base model, whatever is active."""
+        if calibration is None or isinstance(calibration, dict):
+            return calibration
+        if not (isinstance(config, ShiraConfig) and config.mask_fn and wants_gradient(config.mask_fn)):
+            return None
+        paths = find_targets(self.base_model.model, dict(self.base_model.base_modules()), config)
+        with self.base_model.disable_adapter():
+            return calibrate(self.base_model.model, paths, calibration)

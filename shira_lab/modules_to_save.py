@@ -1,0 +1,89 @@
+"""Modules that train in full beside an adapter, such as a fresh classifier head, one copy for each adapter."""
+
+import copy
+from typing import Any
+
+from torch import nn
+
+from shira_lab.errors import ConfigError
+from shira_lab.targets import walk
+
+
+class ModulesToSaveWrapper(nn.Module):
+    """A module with one trainable copy by adapter; the original is kept untouched.
+
+    Attributes:
+        original_module: the module as it was, frozen.
+        modules_to_save: the copies by adapter name.
+        active_adapter: the adapter whose copy runs, None for the original.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.original_module = module.requires_grad_(False)
+        self.modules_to_save = nn.ModuleDict()
+        self.active_adapter: str | None = None
+        self.disable_adapters = False
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.chosen()(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name in ("original_module", "modules_to_save"):
+                raise
+            return getattr(self.chosen(), name)
+
+    def chosen(self) -> nn.Module:
+        """The module that runs now."""
+        if self.active_adapter is None or self.disable_adapters:
+            return self.original_module
+        return self.modules_to_save[self.active_adapter]
+
+    def add_adapter(self, name: str) -> None:
+        self.modules_to_save[name] = copy.deepcopy(self.original_module).requires_grad_(True)
+
+    def set_adapter(self, names: list[str], inference_mode: bool = False) -> None:
+        """Run and train the copy of the last of these adapters that has one."""
+        held = [name for name in names if name in self.modules_to_save]
+        self.active_adapter = held[-1] if held else None
+        for name, module in self.modules_to_save.items():
+            module.requires_grad_(name == self.active_adapter and not inference_mode)
+
+    def delete_adapter(self, name: str) -> None:
+        if name in self.modules_to_save:
+            del self.modules_to_save[name]
+            self.active_adapter = None if self.active_adapter == name else self.active_adapter
+
+
+def find_modules_to_save(model: nn.Module, names: list[str] | None) -> list[str]:
+    """The paths of the modules with these names (paths or their endings).
+
+    Raises:
+        ConfigError: when a name matches nothing.
+    """
+    modules = [path for path, _ in walk(model, stop_at=(ModulesToSaveWrapper,))]
+    paths: list[str] = []
+    for name in names or []:
+        found = [path for path in modules if path == name or path.endswith(f".{name}")]
+        if not found:
+            raise ConfigError(f"`modules_to_save`: no module is named '{name}'. The top ones are {_top(model)}.")
+        paths += found
+    return paths
+
+
+def wrap_modules(model: nn.Module, adapter: str, names: list[str] | None) -> None:
+    """Give ``adapter`` its own trainable copy of each of these modules."""
+    for path in find_modules_to_save(model, names):
+        module = model.get_submodule(path)
+        if not isinstance(module, ModulesToSaveWrapper):
+            module = ModulesToSaveWrapper(module).train(module.training)
+            parent, _, name = path.rpartition(".")
+            setattr(model.get_submodule(parent), name, module)
+        module.add_adapter(adapter)
+
+
+def _top(model: nn.Module) -> str:
+    return ", ".join(name for name, _ in model.named_children())

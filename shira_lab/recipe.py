@@ -1,0 +1,91 @@
+"""From a config to the adapter of one layer: the mask is drawn, ranked or loaded here, and checked against the layer."""
+
+import torch
+from torch import Tensor, nn
+
+from shira_lab.budget import check_budget
+from shira_lab.config import AdapterConfig, LoraConfig, ShiraConfig
+from shira_lab.errors import ConfigError, MaskError
+from shira_lab.layers import LoraAdapter, ShiraAdapter
+from shira_lab.masks import MaskFn, mask_positions, mask_types
+from shira_lab.masks.function import accepted, wants_gradient
+from shira_lab.masks.positions import shape_of
+from shira_lab.masks.random import draw_seed, layer_seed
+from shira_lab.targets import is_conv1d
+
+
+def prepare_config(config: AdapterConfig, layers: list[nn.Module]) -> AdapterConfig:
+    """The config as it will be used and recorded: a seed is drawn where none is given, fan_in_fan_out follows the layers.
+
+    The caller's object is left alone, so that using it twice draws twice.
+    """
+    changes: dict[str, object] = {}
+    stored_as_in_out = any(is_conv1d(layer) for layer in layers)
+    if config.fan_in_fan_out != stored_as_in_out:
+        changes["fan_in_fan_out"] = stored_as_in_out
+    if isinstance(config, ShiraConfig) and config.random_seed is None and _draws(config.mask_fn):
+        changes["random_seed"] = draw_seed()
+    return config.copy(**changes)
+
+
+def make_adapter(
+    path: str, base_layer: nn.Module, config: AdapterConfig, gradient: Tensor | None, positions: Tensor | None
+) -> ShiraAdapter | LoraAdapter:
+    """The adapter that ``config`` gives the layer at ``path``, on the layer's device.
+
+    Values are float32 on a half-precision layer, so that small updates are not rounded away while training.
+
+    Raises:
+        ConfigError: when r is too large for the layer, or the config has no mask function.
+        MaskError: when the mask is not a mask.
+    """
+    weight = base_layer.weight
+    if weight.is_meta:
+        raise ConfigError(f"Layer '{path}' is on the meta device: it has no numbers to adapt. Load the weights first.")
+    if weight.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+        raise ConfigError(f"Layer '{path}' has dtype {weight.dtype}; only floating-point weights can be adapted.")
+    r, shape = config.r_for(path), shape_of(base_layer)
+    dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
+    if isinstance(config, LoraConfig):
+        return LoraAdapter(
+            r, shape, config.scaling_for(path), config.lora_dropout, config.init_lora_weights,
+            is_conv1d(base_layer), weight.device, dtype,
+        )  # fmt: skip
+    assert isinstance(config, ShiraConfig)
+    k = check_budget(r, shape, f"layer '{path}'")
+    if positions is None:
+        positions = draw_positions(path, base_layer, config, gradient)
+    positions = positions.to(weight.device)
+    values = torch.zeros(k) if config.init_weights else torch.randn(k)
+    return ShiraAdapter(r, shape, positions, values.to(weight.device, dtype), is_conv1d(base_layer))
+
+
+def draw_positions(path: str, base_layer: nn.Module, config: ShiraConfig, gradient: Tensor | None) -> Tensor:
+    """The sorted positions (k,) that ``config`` gives the layer at ``path``; raises as :func:`make_adapter`."""
+    mask_fn = config.mask_fn
+    if mask_fn is None:
+        raise ConfigError(
+            f"`mask_type='{config.mask_type}'` has no function: known are {', '.join(mask_types())}. Set "
+            "`config.mask_fn = my_mask_fn`, or register yours with `shira_lab.masks.register_mask`."
+        )
+    if wants_gradient(mask_fn) and gradient is None and base_layer.weight.grad is None:
+        raise MaskError(
+            f"`mask_type='{config.mask_type}'` ranks positions by a gradient: pass `calibration=batches` to "
+            "`get_peft_model` or `add_adapter`."
+        )
+    offered: dict[str, object] = {}
+    if config.random_seed is not None:
+        seed = layer_seed(config.random_seed, path) if config.seed_per_layer else config.random_seed
+        offered["random_seed"] = seed
+    if gradient is not None:
+        offered["gradient"] = gradient
+    known = accepted(mask_fn, offered)
+    unknown = set(config.mask_kwargs) - set(accepted(mask_fn, config.mask_kwargs))
+    if unknown:
+        raise ConfigError(f"`mask_kwargs` has {sorted(unknown)}, which the mask '{config.mask_type}' does not take.")
+    return mask_positions(mask_fn, base_layer, config.r_for(path), f"layer '{path}'", **known, **config.mask_kwargs)
+
+
+def _draws(mask_fn: MaskFn | None) -> bool:
+    """Whether the mask depends on a seed."""
+    return mask_fn is not None and "random_seed" in accepted(mask_fn, {"random_seed": 0})

@@ -1,0 +1,58 @@
+"""How many directions an update really has: rank, stable rank and effective rank, from its singular values.
+
+"High rank" is three different statements. The numerical rank counts singular values above rounding; the stable rank
+(Rudelson & Vershynin 2007) and the effective rank (Roy & Vetterli 2007) weigh them by how much they carry.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """The singular values of a matrix, descending, and the three ranks that follow from them.
+
+    With sigma_1 >= sigma_2 >= ...:
+
+    * ``rank`` = number of sigma_i > max(m, n) * eps * sigma_1, eps that of the dtype of the computation;
+    * ``stable_rank`` = sum sigma_i^2 / sigma_1^2;
+    * ``effective_rank`` = exp(-sum p_i ln p_i), p_i = sigma_i / sum sigma.
+
+    All three are 0 for a zero matrix.
+    """
+
+    values: Tensor
+    shape: tuple[int, int]
+
+    @property
+    def tolerance(self) -> float:
+        """Singular values at or below this count as zero."""
+        return float(self.values[0]) * max(self.shape) * torch.finfo(self.values.dtype).eps
+
+    @property
+    def rank(self) -> int:
+        return int((self.values > self.tolerance).sum())
+
+    @property
+    def stable_rank(self) -> float:
+        top = float(self.values[0])
+        return float((self.values / top).square().sum()) if top > 0 else 0.0
+
+    @property
+    def effective_rank(self) -> float:
+        total = self.values.sum()
+        if float(total) == 0.0:
+            return 0.0
+        p = self.values / total
+        return float(torch.exp(torch.special.entr(p).sum()))
+
+
+def spectrum(matrix: Tensor) -> Spectrum:
+    """The :class:`Spectrum` of a dense or sparse (m, n) matrix, computed in float32 or, for float64, in float64."""
+    dense = matrix.detach()
+    dense = dense.to_dense() if dense.layout is not torch.strided else dense
+    dense = dense if dense.dtype == torch.float64 else dense.float()
+    m, n = dense.shape
+    return Spectrum(torch.linalg.svdvals(dense), (m, n))

@@ -1,0 +1,134 @@
+"""Which layers of a model an adapter goes to: names, a regular expression, "all-linear", or what suits the architecture.
+
+The matching rules are PEFT's, so that one config finds the same layers there and here.
+"""
+
+import difflib
+import re
+from collections.abc import Collection, Iterator
+
+from torch import nn
+
+from shira_lab.config import AdapterConfig
+from shira_lab.errors import ConfigError
+
+#: The attention projections that are adapted when ``target_modules`` is None, by ``model.config.model_type``.
+DEFAULT_TARGETS: dict[str, tuple[str, ...]] = {
+    "bert": ("query", "value"),
+    "distilbert": ("q_lin", "v_lin"),
+    "gemma": ("q_proj", "v_proj"),
+    "gemma2": ("q_proj", "v_proj"),
+    "gemma3_text": ("q_proj", "v_proj"),
+    "gpt2": ("c_attn",),
+    "gpt_neox": ("query_key_value",),
+    "llama": ("q_proj", "v_proj"),
+    "mistral": ("q_proj", "v_proj"),
+    "opt": ("q_proj", "v_proj"),
+    "phi3": ("qkv_proj",),
+    "qwen2": ("q_proj", "v_proj"),
+    "qwen3": ("q_proj", "v_proj"),
+    "roberta": ("query", "value"),
+    "t5": ("q", "v"),
+}
+
+
+def is_conv1d(module: nn.Module) -> bool:
+    """Whether this is transformers' ``Conv1D``, a linear layer whose weight is stored as (in, out)."""
+    return type(module).__name__ == "Conv1D" and type(module).__module__ == "transformers.pytorch_utils"
+
+
+def is_linear(module: nn.Module) -> bool:
+    """Whether an adapter can sit on this layer: ``nn.Linear`` (or a subclass) or ``Conv1D``."""
+    return isinstance(module, nn.Linear) or is_conv1d(module)
+
+
+def walk(model: nn.Module, stop_at: tuple[type[nn.Module], ...] = ()) -> Iterator[tuple[str, nn.Module]]:
+    """(path, module) of all modules below ``model``, not descending into those of the ``stop_at`` types."""
+
+    def visit(prefix: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+        for name, child in module.named_children():
+            path = f"{prefix}{name}"
+            yield path, child
+            if not isinstance(child, stop_at):
+                yield from visit(f"{path}.", child)
+
+    return visit("", model)
+
+
+def find_targets(model: nn.Module, modules: dict[str, nn.Module], config: AdapterConfig) -> list[str]:
+    """The paths, out of ``modules`` (path -> layer, adapted layers shown as their base), that ``config`` targets.
+
+    Raises:
+        ConfigError: when nothing matches (the closest names are listed), or a match is no linear layer.
+    """
+    wanted = _wanted(model, config)
+    if wanted == "all-linear":
+        head = _output_layer(model)
+        paths = [path for path, module in modules.items() if is_linear(module) and module is not head]
+    else:
+        paths = [path for path in modules if _matches(path, wanted)]
+        if not paths:
+            raise ConfigError(_nothing_matches(wanted, modules))
+    paths = [path for path in paths if not _matches(path, config.exclude_modules)]
+    paths = [path for path in paths if _in_layers(path, config.layers_to_transform)]
+    if not paths:
+        raise ConfigError(
+            f"`target_modules={_show(wanted)}` matches, but `exclude_modules={_show(config.exclude_modules)}` and "
+            f"`layers_to_transform={config.layers_to_transform}` leave no layer. Loosen one of them."
+        )
+    for path in paths:
+        if not is_linear(modules[path]):
+            raise ConfigError(
+                f"Target module '{path}' is a {type(modules[path]).__name__}, which is not supported; only nn.Linear and "
+                "Conv1D layers can be adapted. Name the linear layers inside it, or use exclude_modules."
+            )
+    return paths
+
+
+def _wanted(model: nn.Module, config: AdapterConfig) -> Collection[str] | str:
+    if config.target_modules is not None:
+        return config.target_modules
+    model_type = getattr(getattr(model, "config", None), "model_type", None)
+    if model_type not in DEFAULT_TARGETS:
+        raise ConfigError(
+            f"Please specify `target_modules` in `peft_config`: there is no default for the model type {model_type!r}, only "
+            f"for {', '.join(DEFAULT_TARGETS)}."
+        )
+    return set(DEFAULT_TARGETS[model_type])
+
+
+def _matches(path: str, wanted: Collection[str] | str | None) -> bool:
+    """A string is a regular expression over the whole path; a name is the path or its ending."""
+    if wanted is None:
+        return False
+    if isinstance(wanted, str):
+        return re.fullmatch(wanted, path) is not None
+    return any(path == name or path.endswith(f".{name}") for name in wanted)
+
+
+def _in_layers(path: str, layers: list[int] | int | None) -> bool:
+    """Whether the first number in the path, the index of its transformer layer, is among ``layers``."""
+    if layers is None:
+        return True
+    index = re.search(r"\.(\d+)\.", path)
+    return index is not None and isinstance(layers, list) and int(index[1]) in layers
+
+
+def _output_layer(model: nn.Module) -> nn.Module | None:
+    """The head over the vocabulary, which "all-linear" leaves out, as in PEFT."""
+    get = getattr(model, "get_output_embeddings", None)
+    head = get() if callable(get) else None
+    return head if isinstance(head, nn.Module) else None
+
+
+def _nothing_matches(wanted: Collection[str] | str, modules: dict[str, nn.Module]) -> str:
+    linear = [path for path, module in modules.items() if is_linear(module)]
+    names = list(dict.fromkeys(path.rsplit(".", 1)[-1] for path in linear))
+    asked = [wanted] if isinstance(wanted, str) else sorted(wanted)
+    close = [match for name in asked for match in difflib.get_close_matches(name, names + linear, n=3, cutoff=0.5)]
+    hint = f"Closest are: {', '.join(dict.fromkeys(close))}." if close else f"Linear layers are named {', '.join(names[:12])}."
+    return f"Target modules {_show(wanted)} not found in the base model. {hint}"
+
+
+def _show(wanted: Collection[str] | str | None) -> str:
+    return repr(wanted) if wanted is None or isinstance(wanted, str) else repr(sorted(wanted))

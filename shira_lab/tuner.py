@@ -1,0 +1,237 @@
+"""The adapted model: finds the target layers, wraps them, and does to all of them what is asked for one.
+
+PEFT calls this object ``base_model``; the user's model is its ``model``.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from shira_lab.config import AdapterConfig, ShiraConfig
+from shira_lab.errors import AdapterError
+from shira_lab.layers import AdapterLayer
+from shira_lab.modules_to_save import ModulesToSaveWrapper, wrap_modules
+from shira_lab.recipe import draw_positions, make_adapter, prepare_config
+from shira_lab.targets import find_targets, walk
+
+#: Names that would collide with attributes of the containers that adapters live in.
+_RESERVED = frozenset(dir(nn.ModuleDict))
+
+
+class AdapterModel(nn.Module):
+    """A model whose target layers are :class:`~shira_lab.layers.AdapterLayer`.
+
+    Attributes:
+        model: the user's model, with layers replaced.
+        peft_config: configs by adapter name, as used: seeds that were drawn are recorded in them.
+        active_adapters: names of the adapters in use.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model.requires_grad_(False)
+        self.peft_config: dict[str, AdapterConfig] = {}
+        self.active_adapters: list[str] = []
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.model(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "model":
+                raise
+            return getattr(self.model, name)
+
+    def adapter_layers(self) -> Iterator[tuple[str, AdapterLayer]]:
+        """(path, layer) of all adapted layers."""
+        for path, module in walk(self.model, stop_at=(AdapterLayer, ModulesToSaveWrapper)):
+            if isinstance(module, AdapterLayer):
+                yield path, module
+
+    # ---- adapters come and go ---------------------------------------------------------------------------------------
+
+    def add_adapter(
+        self,
+        name: str,
+        config: AdapterConfig,
+        gradients: dict[str, Tensor] | None = None,
+        positions: dict[str, Tensor] | None = None,
+    ) -> None:
+        """Put a new adapter on all target layers of ``config``. Everything is made before anything is changed.
+
+        Args:
+            gradients: calibrated gradient by layer path, for the masks that need one.
+            positions: flat positions by layer path, to use instead of the mask function (loading does).
+
+        Raises:
+            ConfigError, MaskError, AdapterError: when it cannot be done; the model is as before.
+        """
+        self.check_new(name)
+        modules = dict(self.base_modules())
+        paths = find_targets(self.model, modules, config)
+        config = prepare_config(config, [modules[path] for path in paths])
+        made = {
+            path: make_adapter(path, modules[path], config, (gradients or {}).get(path), (positions or {}).get(path))
+            for path in paths
+        }
+        wrap_modules(self.model, name, config.modules_to_save)
+        shared = _shared_weights(self.model)
+        existing = dict(self.adapter_layers())
+        for path, adapter in made.items():
+            layer = existing.get(path)
+            if layer is None:
+                base = modules[path]
+                layer = AdapterLayer(base, in_place=id(base.weight) not in shared).train(base.training)
+                _replace(self.model, path, layer)
+            layer.add_adapter(name, adapter)
+        self.peft_config[name] = config
+
+    def delete_adapter(self, name: str) -> None:
+        """Remove an adapter; when it was the only active one, the first that is left becomes active."""
+        self.check_known([name])
+        for _, layer in self.adapter_layers():
+            layer.delete_adapter(name)
+        for wrapper in self._wrappers():
+            wrapper.delete_adapter(name)
+        del self.peft_config[name]
+        remaining = [n for n in self.active_adapters if n != name] or list(self.peft_config)[:1]
+        self.set_adapter(remaining)
+
+    def set_adapter(self, names: str | Iterable[str], inference_mode: bool = False) -> None:
+        """Activate one or more adapters; only they train. A merged model is unmerged; the weights follow when next used.
+
+        Raises:
+            AdapterError: for a name that is not there.
+        """
+        names = [names] if isinstance(names, str) else list(names)
+        self.check_known(names)
+        for _, layer in self.adapter_layers():
+            layer.merged_adapters = []
+            layer.set_adapter(names, inference_mode)
+        for wrapper in self._wrappers():
+            wrapper.set_adapter(names, inference_mode)
+        self.active_adapters = names
+
+    # ---- what is asked of all layers --------------------------------------------------------------------------------
+
+    def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
+        """Write adapters (the active ones if None) into the weights until :meth:`unmerge_adapter`.
+
+        Results are always checked for NaN and infinite values first, so ``safe_merge`` changes nothing.
+        """
+        names = adapter_names or self.active_adapters
+        self.check_known(names)
+        layers = [layer for _, layer in self.adapter_layers()]
+        for layer in layers:
+            layer.check_mergeable(names)
+        for layer in layers:
+            layer.merge(names)
+
+    def unmerge_adapter(self) -> None:
+        """Undo :meth:`merge_adapter`: the base weights are what they were, bit for bit."""
+        for _, layer in self.adapter_layers():
+            layer.unmerge()
+
+    def unload(self, merge: bool = False) -> nn.Module:
+        """The user's model without adapter layers: as it was before, or with the active adapters merged for good."""
+        layers = list(self.adapter_layers())
+        if merge:
+            for _, layer in layers:
+                layer.check_mergeable(self.active_adapters)
+        for path, layer in layers:
+            _replace(self.model, path, layer.unload(merge))
+        for path, wrapper in self.wrapped_modules():
+            _replace(self.model, path, wrapper.chosen() if merge else wrapper.original_module)
+        self.peft_config, self.active_adapters = {}, []
+        return self.model
+
+    @contextmanager
+    def disable_adapter(self) -> Iterator[None]:
+        """Inside, the model is the base model; base weights are back in place, bit for bit."""
+        switched = [m for m in self.model.modules() if isinstance(m, AdapterLayer | ModulesToSaveWrapper)]
+        before = [m.disable_adapters for m in switched]
+        try:
+            for module in switched:
+                module.disable_adapters = True
+                if isinstance(module, AdapterLayer):
+                    module.sync()
+            yield
+        finally:
+            for module, was in zip(switched, before, strict=True):
+                module.disable_adapters = was
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Inside, adapters are taken as they are now: no layer looks whether its values have changed."""
+        layers = [layer for _, layer in self.adapter_layers()]
+        try:
+            for layer in layers:
+                layer.frozen = layer.sync()
+            yield
+        finally:
+            for layer in layers:
+                layer.frozen = False
+
+    def set_mask(self, name: str, config: ShiraConfig, gradients: dict[str, Tensor] | None = None) -> None:
+        """Move a SHiRA adapter to the masks of ``config``; values at positions that stay kept stay, new ones are zero.
+
+        Raises:
+            AdapterError: when the number of values would change; nothing has changed then.
+        """
+        self.check_known([name])
+        layers = {path: layer for path, layer in self.adapter_layers() if name in layer.adapters}
+        base = {path: layer.clean_base_layer() for path, layer in layers.items()}
+        config = prepare_config(config, list(base.values()))
+        positions = {path: draw_positions(path, base[path], config, (gradients or {}).get(path)) for path in layers}
+        for path, layer in layers.items():
+            layer.check_same_size(name, positions[path].numel())
+        for path, layer in layers.items():
+            layer.set_positions(name, positions[path])
+        self.peft_config[name] = config
+
+    # ---- helpers ----------------------------------------------------------------------------------------------------
+
+    def base_modules(self) -> Iterator[tuple[str, nn.Module]]:
+        for path, module in walk(self.model, stop_at=(AdapterLayer, ModulesToSaveWrapper)):
+            yield path, module.clean_base_layer() if isinstance(module, AdapterLayer) else module
+
+    def wrapped_modules(self) -> list[tuple[str, ModulesToSaveWrapper]]:
+        found = walk(self.model, stop_at=(AdapterLayer, ModulesToSaveWrapper))
+        return [(path, module) for path, module in found if isinstance(module, ModulesToSaveWrapper)]
+
+    def _wrappers(self) -> list[ModulesToSaveWrapper]:
+        return [wrapper for _, wrapper in self.wrapped_modules()]
+
+    def check_known(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in self.peft_config:
+                raise AdapterError(f"Adapter {name} not found: this model has {list(self.peft_config) or 'none'}.")
+
+    def check_new(self, name: str) -> None:
+        if not isinstance(name, str) or not name or "." in name or "/" in name or name in _RESERVED:
+            raise AdapterError(
+                f"{name!r} cannot be an adapter name: use a non-empty string without dots and slashes that is no attribute "
+                "of a module, for instance 'default'."
+            )
+        if name in self.peft_config:
+            raise AdapterError(f"Adapter with name {name} already exists; delete it first or choose another name.")
+
+
+def _shared_weights(model: nn.Module) -> set[int]:
+    """ids of the parameters that more than one module holds, such as an output layer tied to the embedding."""
+    seen: set[int] = set()
+    shared: set[int] = set()
+    for module in model.modules():
+        for parameter in module._parameters.values():
+            if parameter is not None:
+                (shared if id(parameter) in seen else seen).add(id(parameter))
+    return shared
+
+
+def _replace(model: nn.Module, path: str, new: nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    setattr(model.get_submodule(parent), name, new)
