@@ -7,11 +7,11 @@ from shira_lab.budget import check_budget
 from shira_lab.config import AdapterConfig, LoraConfig, ShiraConfig
 from shira_lab.errors import ConfigError, MaskError
 from shira_lab.layers import LoraAdapter, ShiraAdapter
+from shira_lab.layers.kinds import is_conv1d
 from shira_lab.masks import MaskFn, mask_positions, mask_types
 from shira_lab.masks.function import accepted, wants_gradient
 from shira_lab.masks.positions import shape_of
 from shira_lab.masks.random import draw_seed, layer_seed
-from shira_lab.targets import is_conv1d
 
 
 def prepare_config(config: AdapterConfig, layers: list[nn.Module]) -> AdapterConfig:

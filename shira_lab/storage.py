@@ -17,9 +17,10 @@ from shira_lab.config import AdapterConfig, LoraConfig
 from shira_lab.errors import StorageError
 from shira_lab.files import read_bytes, write_atomic
 from shira_lab.layers import ShiraAdapter
+from shira_lab.layers.kinds import is_conv1d
 from shira_lab.masks.positions import from_indices, shape_of
 from shira_lab.modules_to_save import find_modules_to_save
-from shira_lab.targets import find_targets, is_conv1d
+from shira_lab.targets import find_targets
 from shira_lab.tuner import AdapterModel
 
 WEIGHTS_NAME = "adapter_model.safetensors"
@@ -146,7 +147,9 @@ def _check_names(file: Path, expected: set[str], found: set[str]) -> None:
 
 def _check_tensor(file: Path, key: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
     if tuple(tensor.shape) != shape:
-        raise StorageError(f"{file}: tensor '{key}' has shape {tuple(tensor.shape)}; the model and config need {shape}.")
+        raise StorageError(
+            f"{file}: tensor '{key}' has shape {tuple(tensor.shape)}; the model and config need {shape}."
+        )
     integers = key.endswith(".shira_indices")
     if not (tensor.dtype.is_floating_point or (integers and tensor.dtype in (torch.int32, torch.int64))):
         raise StorageError(f"{file}: tensor '{key}' has dtype {tensor.dtype}, which cannot be used there.")

@@ -11,6 +11,7 @@ from torch import nn
 
 from shira_lab.config import AdapterConfig
 from shira_lab.errors import ConfigError
+from shira_lab.layers.kinds import is_linear
 
 #: The attention projections that are adapted when ``target_modules`` is None, by ``model.config.model_type``.
 DEFAULT_TARGETS: dict[str, tuple[str, ...]] = {
@@ -30,16 +31,6 @@ DEFAULT_TARGETS: dict[str, tuple[str, ...]] = {
     "roberta": ("query", "value"),
     "t5": ("q", "v"),
 }
-
-
-def is_conv1d(module: nn.Module) -> bool:
-    """Whether this is transformers' ``Conv1D``, a linear layer whose weight is stored as (in, out)."""
-    return type(module).__name__ == "Conv1D" and type(module).__module__ == "transformers.pytorch_utils"
-
-
-def is_linear(module: nn.Module) -> bool:
-    """Whether an adapter can sit on this layer: ``nn.Linear`` (or a subclass) or ``Conv1D``."""
-    return isinstance(module, nn.Linear) or is_conv1d(module)
 
 
 def walk(model: nn.Module, stop_at: tuple[type[nn.Module], ...] = ()) -> Iterator[tuple[str, nn.Module]]:
@@ -126,7 +117,11 @@ def _nothing_matches(wanted: Collection[str] | str, modules: dict[str, nn.Module
     names = list(dict.fromkeys(path.rsplit(".", 1)[-1] for path in linear))
     asked = [wanted] if isinstance(wanted, str) else sorted(wanted)
     close = [match for name in asked for match in difflib.get_close_matches(name, names + linear, n=3, cutoff=0.5)]
-    hint = f"Closest are: {', '.join(dict.fromkeys(close))}." if close else f"Linear layers are named {', '.join(names[:12])}."
+    hint = (
+        f"Closest are: {', '.join(dict.fromkeys(close))}."
+        if close
+        else f"Linear layers are named {', '.join(names[:12])}."
+    )
     return f"Target modules {_show(wanted)} not found in the base model. {hint}"
 
 

@@ -5,7 +5,7 @@ included; when no adapter is active its weight is the pretrained one bit for bit
 """
 
 import copy
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -13,96 +13,37 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from shira_lab.errors import AdapterError
+from shira_lab.layers.holder import Adapter, AdapterHolder
 from shira_lab.layers.lora import LoraAdapter
 from shira_lab.layers.overlay import Backward, Delta, Overlay, with_deltas
 from shira_lab.layers.shira import ShiraAdapter
-from shira_lab.targets import is_conv1d
-
-Adapter = ShiraAdapter | LoraAdapter
 
 
-class AdapterLayer(nn.Module):
+class AdapterLayer(AdapterHolder):
     """A linear layer with adapters.
 
     Args:
         base_layer: ``nn.Linear`` or transformers' ``Conv1D``.
         in_place: whether deltas may be written into the base weight; not for a weight that other modules share.
 
-    Attributes:
-        adapters: the adapters by name, in the order they came.
+    Attributes, beside those of :class:`~shira_lab.layers.holder.AdapterHolder`:
         active_adapters: names of those that take part in the forward pass, unless disabled or merged.
         merged_adapters: names of those that :meth:`merge` has written into the weight.
     """
 
     def __init__(self, base_layer: nn.Module, in_place: bool = True) -> None:
-        super().__init__()
-        self.base_layer = base_layer
-        self.adapters = nn.ModuleDict()
+        super().__init__(base_layer)
         self.active_adapters: list[str] = []
         self.merged_adapters: list[str] = []
         self.disable_adapters = False
         self.frozen = False  # inside generate: the weight is up to date and nobody trains
-        m, n = base_layer.weight.shape
-        self.fan_in_fan_out = is_conv1d(base_layer)
-        self.in_features, self.out_features = (m, n) if self.fan_in_fan_out else (n, m)
         self._in_place = in_place and base_layer.weight.is_contiguous()
         self._overlay = Overlay()
         self.register_state_dict_post_hook(_show_base_weight)
 
-    # ---- what PEFT calls these things -------------------------------------------------------------------------------
-
-    def get_base_layer(self) -> nn.Module:
-        return self.base_layer
-
-    @property
-    def weight(self) -> Tensor:
-        """The base layer's weight, with whatever is written into it at the moment."""
-        return self.base_layer.weight
-
-    @property
-    def bias(self) -> Tensor | None:
-        return self.base_layer.bias
-
     @property
     def merged(self) -> bool:
         return bool(self.merged_adapters)
-
-    @property
-    def r(self) -> dict[str, int]:
-        return {name: adapter.r for name, adapter in self._items()}
-
-    @property
-    def scaling(self) -> dict[str, float]:
-        return {name: adapter.scaling for name, adapter in self._items()}
-
-    @property
-    def shira_weight(self) -> "ShiraWeights":
-        """Values (k,) by adapter name; assigning a tensor replaces them."""
-        return ShiraWeights(self)
-
-    @property
-    def shira_indices(self) -> dict[str, Tensor]:
-        """Rows and columns (2, k) by adapter name, int32."""
-        return {name: a.shira_indices for name, a in self._items() if isinstance(a, ShiraAdapter)}
-
-    @property
-    def lora_A(self) -> dict[str, nn.Linear]:
-        return {name: a.lora_A for name, a in self._items() if isinstance(a, LoraAdapter)}
-
-    @property
-    def lora_B(self) -> dict[str, nn.Linear]:
-        return {name: a.lora_B for name, a in self._items() if isinstance(a, LoraAdapter)}
-
-    def get_delta_weight(self, adapter: str) -> Tensor:
-        """The dense update scaling * S or scaling * B A of this adapter, in the shape of the base weight."""
-        return self._get(adapter).delta_weight()
-
-    delta_weight = get_delta_weight
-
-    def set_scale(self, adapter: str, scale: float) -> None:
-        """Set the factor of this adapter's delta; a layer that does not carry the adapter ignores the call."""
-        if adapter in self.adapters:
-            self._get(adapter).scaling = float(scale)
 
     # ---- adapters come, act and go ----------------------------------------------------------------------------------
 
@@ -113,13 +54,13 @@ class AdapterLayer(nn.Module):
     def set_adapter(self, names: Iterable[str], inference_mode: bool = False) -> None:
         """Activate these adapters, where the layer has them; only they train, and none in ``inference_mode``."""
         self.active_adapters = [name for name in names if name in self.adapters]
-        for name, adapter in self._items():
+        for name, adapter in self.named_adapters():
             adapter.requires_grad_(name in self.active_adapters and not inference_mode)
 
     def delete_adapter(self, name: str) -> None:
         """Forget the adapter. Merged or not, nothing of it stays in the weight."""
         if name in self.adapters:
-            self._get(name)
+            self.get_adapter(name)
             self.merged_adapters = [n for n in self.merged_adapters if n != name]
             self.active_adapters = [n for n in self.active_adapters if n != name]
             del self.adapters[name]
@@ -132,13 +73,13 @@ class AdapterLayer(nn.Module):
             AdapterError: when the adapter is no SHiRA adapter, or the number of positions differs.
         """
         self.check_same_size(name, positions.numel())
-        adapter = self._get(name)
+        adapter = self.get_adapter(name)
         assert isinstance(adapter, ShiraAdapter)
         adapter.set_positions(positions.to(adapter.positions.device))
 
     def check_same_size(self, name: str, k: int) -> None:
         """Raise what :meth:`set_positions` would raise for ``k`` positions, and change nothing."""
-        adapter = self._get(name)
+        adapter = self.get_adapter(name)
         if not isinstance(adapter, ShiraAdapter):
             raise AdapterError(f"Adapter '{name}' is a LoRA adapter; only SHiRA adapters have a mask.")
         if k != adapter.positions.numel():
@@ -169,12 +110,12 @@ class AdapterLayer(nn.Module):
         names = self.active_adapters if adapter_names is None else adapter_names
         self.check_mergeable(names)
         merged = self._with_merged(names)
-        self._write([self._get(name).delta() for name in merged])
+        self._write([self.get_adapter(name).delta() for name in merged])
         self.merged_adapters = merged
 
     def check_mergeable(self, names: Iterable[str]) -> None:
         """Raise what :meth:`merge` would raise, and change nothing."""
-        deltas = [self._get(name).delta() for name in self._with_merged(names)]
+        deltas = [self.get_adapter(name).delta() for name in self._with_merged(names)]
         if not bool(torch.isfinite(with_deltas(self.base_weight(), deltas)).all()):
             raise AdapterError(
                 f"NaNs detected in the merged weights, or infinite values. The adapter {', '.join(names)} seems to be "
@@ -189,7 +130,7 @@ class AdapterLayer(nn.Module):
     def unload(self, merge: bool = False) -> nn.Module:
         """The bare base layer: as it was, or with the active adapters merged into it for good."""
         if merge and not self._in_place:
-            weight = with_deltas(self.base_layer.weight.detach(), [self._get(n).delta() for n in self.active_adapters])
+            weight = with_deltas(self.base_layer.weight.detach(), [self.get_adapter(n).delta() for n in self.active_adapters])
             self.base_layer.weight = nn.Parameter(weight, requires_grad=False)
         elif merge:
             self.merge()
@@ -227,12 +168,12 @@ class AdapterLayer(nn.Module):
         if self.disable_adapters:
             return []
         if self.merged:
-            return [self._get(name).delta() for name in self.merged_adapters]
+            return [self.get_adapter(name).delta() for name in self.merged_adapters]
         return [a.delta() for a in self._acting() if isinstance(a, ShiraAdapter)]
 
     def _acting(self) -> list[Adapter]:
         """The adapters that take part in the forward pass beside the weight."""
-        return [] if self.disable_adapters or self.merged else [self._get(name) for name in self.active_adapters]
+        return [] if self.disable_adapters or self.merged else [self.get_adapter(name) for name in self.active_adapters]
 
     def _tap_shira(self, output: Tensor, x: Tensor) -> Tensor:
         for adapter in self._acting():
@@ -281,48 +222,6 @@ class AdapterLayer(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._overlay.adopt(self.base_layer.weight)
-
-    def _items(self) -> Iterator[tuple[str, Adapter]]:
-        for name in self.adapters:
-            yield name, self._get(name)
-
-    def _get(self, name: str) -> Adapter:
-        if name not in self.adapters:
-            raise AdapterError(f"This layer has no adapter '{name}'; it has {list(self.adapters)}.")
-        adapter = self.adapters[name]
-        assert isinstance(adapter, ShiraAdapter | LoraAdapter)
-        return adapter
-
-
-class ShiraWeights(MutableMapping[str, nn.Parameter]):
-    """``layer.shira_weight``: the values of each SHiRA adapter by name, readable and assignable as in PEFT."""
-
-    def __init__(self, layer: AdapterLayer) -> None:
-        self._layer = layer
-
-    def _shira(self) -> dict[str, ShiraAdapter]:
-        return {name: a for name, a in self._layer._items() if isinstance(a, ShiraAdapter)}
-
-    def __getitem__(self, name: str) -> nn.Parameter:
-        return self._shira()[name].shira_weight
-
-    def __setitem__(self, name: str, values: Tensor) -> None:
-        adapter = self._shira()[name]
-        if values.shape != adapter.shira_weight.shape:
-            raise AdapterError(
-                f"`shira_weight['{name}']` has {adapter.shira_weight.numel()} values; got a tensor of shape "
-                f"{tuple(values.shape)}."
-            )
-        adapter.shira_weight = values if isinstance(values, nn.Parameter) else nn.Parameter(values)
-
-    def __delitem__(self, name: str) -> None:
-        self._layer.delete_adapter(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._shira())
-
-    def __len__(self) -> int:
-        return len(self._shira())
 
 
 def _show_base_weight(layer: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:

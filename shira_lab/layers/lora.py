@@ -1,6 +1,6 @@
 """One LoRA adapter on one layer: two factors of rank r (arXiv 2106.09685), beside SHiRA in the same frame.
 
-    W' = W + scaling * B A,    A (r, in_features), B (m, r)
+W' = W + scaling * B A,    A (r, in_features), B (m, r)
 """
 
 import math
