@@ -1,7 +1,7 @@
 """Pretrain the embedded model on texts told on the fly: meadow tales, almanac notices, inventories.
 
-Run it again to resume: the texts of a step depend on its number alone, and the checkpoint holds the rest, so an
-interrupted run goes on bit for bit (same machine, same threads). `scripts/export.py` ships a checkpoint.
+Run it again to resume: the texts of a step depend on its number alone, and the checkpoint holds the rest, so
+an interrupted run goes on bit for bit (same machine, same threads). `scripts/export.py` ships the result.
 
     python scripts/pretrain.py runs/base
 """
@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -22,17 +23,18 @@ from shira_lab.training.tokenizer import train_tokenizer
 from shira_lab.worlds import WORLDS
 from shira_lab.worlds.grammar import Teller
 
-# Share of each world in a batch, at the first and at the last step: copying is practised early, meadow tales at the end.
+# Share of each world at the first and at the last step: copying is practised early, meadow tales at the end.
 MIXTURE = {"meadow": (0.50, 0.80), "almanac": (0.15, 0.10), "inventory": (0.35, 0.10)}
+LOG_EVERY = 50  # steps
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of the tokenizer, checkpoint and log")
-    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=8500)
     parser.add_argument("--batch-size", type=int, default=16, help="texts a step")
-    parser.add_argument("--learning-rate", type=float, default=3e-3, help="peak; linear warm-up, linear decay to 0")
-    parser.add_argument("--warm-up", type=int, default=200, help="steps")
+    parser.add_argument("--learning-rate", type=float, default=3e-3, help="peak of a linear rise and decay")
+    parser.add_argument("--warm-up", type=int, default=200, help="steps of the rise")
     parser.add_argument("--vocabulary", type=int, default=2048)
     parser.add_argument("--hidden", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
@@ -47,12 +49,14 @@ def load_tokenizer(arguments: argparse.Namespace) -> PreTrainedTokenizerFast:
     """The run's tokenizer; the first call trains it on 4,000 texts of each world."""
     folder = arguments.run / "tokenizer"
     if not folder.exists():
-        texts = (story.text for world in WORLDS.values() for story in world.stories(4000, split="tokenizer"))
+        stories = (world.stories(4000, split="tokenizer") for world in WORLDS.values())
+        texts = (story.text for world_stories in stories for story in world_stories)
         train_tokenizer(texts, arguments.vocabulary).save_pretrained(folder)
     return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
 def build_model(arguments: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) -> OPTForCausalLM:
+    """An untrained OPT of the run's size."""
     config = OPTConfig(
         vocab_size=len(tokenizer),
         hidden_size=arguments.hidden,
@@ -72,7 +76,7 @@ def build_model(arguments: argparse.Namespace, tokenizer: PreTrainedTokenizerFas
 
 
 def texts_of_step(step: int, arguments: argparse.Namespace) -> list[str]:
-    """The texts of one step, never repeated: which world each comes from, and the text, follow from step and row."""
+    """The texts of one step, told nowhere else: their worlds and words follow from the step and the row."""
     progress = step / arguments.steps
     shares = [first + (last - first) * progress for first, last in MIXTURE.values()]
     texts = []
@@ -84,30 +88,62 @@ def texts_of_step(step: int, arguments: argparse.Namespace) -> list[str]:
 
 
 def learning_rate(step: int, arguments: argparse.Namespace) -> float:
-    warm = (step + 1) / arguments.warm_up
+    """Linear from 0 to the peak, then linear to 0."""
+    rise = (step + 1) / arguments.warm_up
     decay = (arguments.steps - step) / (arguments.steps - arguments.warm_up)
-    return arguments.learning_rate * min(warm, decay)
+    return arguments.learning_rate * min(rise, decay)
 
 
-def save_checkpoint(path: Path, state: dict) -> None:
-    """Write beside the old checkpoint, then replace it: an interruption leaves one of the two whole."""
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
+class Run:
+    """A model in training: what a checkpoint holds."""
 
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments = arguments
+        self.tokenizer = load_tokenizer(arguments)
+        self.model = build_model(arguments, self.tokenizer)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), betas=(0.9, 0.98), weight_decay=0.01)
+        self.counters: dict[str, Any] = {"step": 0, "tokens": 0, "seconds": 0.0}
+        self.checkpoint = arguments.run / "checkpoint.pt"
+        self.log = arguments.run / "log.jsonl"
 
-def resume(arguments: argparse.Namespace, model: OPTForCausalLM, optimizer: torch.optim.Optimizer) -> dict:
-    """Restore the last checkpoint, drop later lines of the log, and return the counters."""
-    path, log = arguments.run / "checkpoint.pt", arguments.run / "log.jsonl"
-    if not path.exists():
-        log.write_text("")
-        return {"step": 0, "tokens": 0, "seconds": 0.0}
-    state = torch.load(path, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    lines = [line for line in log.read_text().splitlines() if json.loads(line)["step"] <= state["counters"]["step"]]
-    log.write_text("".join(f"{line}\n" for line in lines))
-    return state["counters"]
+    def resume(self) -> None:
+        """Go back to the last checkpoint, if there is one, and drop what was logged after it."""
+        lines = []
+        if self.checkpoint.exists():
+            state = torch.load(self.checkpoint, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.counters = state["counters"]
+            lines = self.log.read_text().splitlines()
+        kept = [line for line in lines if json.loads(line)["step"] <= self.counters["step"]]
+        self.log.write_text("".join(f"{line}\n" for line in kept))
+
+    def save(self) -> None:
+        """Write beside the old checkpoint, then replace it: an interruption leaves one of the two whole."""
+        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        part = self.checkpoint.with_suffix(".part")
+        torch.save(state | {"counters": self.counters}, part)
+        part.replace(self.checkpoint)
+
+    def step(self) -> dict[str, float]:
+        """One update; returns its line of the log."""
+        started = time.monotonic()
+        rate = learning_rate(self.counters["step"], self.arguments)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        texts = texts_of_step(self.counters["step"], self.arguments)
+        batch = collate(encode(self.tokenizer, texts), self.tokenizer.pad_token_id)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = self.model(**batch, use_cache=False).loss
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.counters["step"] += 1
+        self.counters["tokens"] += int(batch["attention_mask"].sum())
+        self.counters["seconds"] += time.monotonic() - started
+        seconds = round(self.counters["seconds"], 1)
+        return {**self.counters, "seconds": seconds, "loss": round(loss.item(), 4), "learning_rate": rate}
 
 
 def main() -> None:
@@ -116,36 +152,19 @@ def main() -> None:
     arguments.run.mkdir(parents=True, exist_ok=True)
     recipe = {name: value for name, value in vars(arguments).items() if name != "run"} | {"mixture": MIXTURE}
     (arguments.run / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
-    tokenizer = load_tokenizer(arguments)
-    model = build_model(arguments, tokenizer)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=arguments.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    counters = resume(arguments, model, optimizer)
-    started = time.monotonic() - counters["seconds"]
-    progress = tqdm(range(counters["step"], arguments.steps), initial=counters["step"], total=arguments.steps)
-    with (arguments.run / "log.jsonl").open("a") as log:
-        for step in progress:
-            rate = learning_rate(step, arguments)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            batch = collate(encode(tokenizer, texts_of_step(step, arguments)), tokenizer.pad_token_id)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                loss = model(**batch, use_cache=False).loss
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            counters["step"] = step + 1
-            counters["tokens"] += int(batch["attention_mask"].sum())
-            counters["seconds"] = time.monotonic() - started
-            if counters["step"] % 50 == 0:
-                line = {**counters, "loss": round(loss.item(), 4), "learning_rate": round(rate, 6)}
-                line["seconds"] = round(line["seconds"], 1)
+    run = Run(arguments)
+    run.resume()
+    progress = tqdm(total=arguments.steps, initial=run.counters["step"], unit="step", mininterval=1.0)
+    while run.counters["step"] < arguments.steps:
+        line = run.step()
+        progress.update()
+        if line["step"] % LOG_EVERY == 0:
+            progress.set_postfix(loss=line["loss"])
+            with run.log.open("a") as log:
                 log.write(json.dumps(line) + "\n")
-                log.flush()
-                progress.set_postfix(loss=line["loss"], tokens=line["tokens"])
-            if counters["step"] % arguments.checkpoint_every == 0 or counters["step"] == arguments.steps:
-                state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "counters": counters}
-                save_checkpoint(arguments.run / "checkpoint.pt", state)
+        if line["step"] % arguments.checkpoint_every == 0 or line["step"] == arguments.steps:
+            run.save()
+    progress.close()
 
 
 if __name__ == "__main__":

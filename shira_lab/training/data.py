@@ -1,6 +1,7 @@
 """From stories to batches: one story a row, bos ... eos, padded on the right.
 
-Rows are dictionaries and `collate` takes a list of them, so both a plain loop and transformers' Trainer can use them.
+Rows are dictionaries and `collate` takes a list of them, so both a plain loop and transformers' Trainer can
+use them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Row = Mapping[str, Sequence[int]]
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Row]:
-    """One row ``{"input_ids": [bos, ..., eos]}`` for each text; bos only where the tokenizer has that habit."""
+    """A row ``{"input_ids": [bos, ..., eos]}`` for each text; bos only where the tokenizer has that habit."""
     ids = tokenizer(list(texts), return_attention_mask=False)["input_ids"] if texts else []
     return [{"input_ids": [*row, tokenizer.eos_token_id]} for row in ids]
 

@@ -1,7 +1,7 @@
 """Story grammars: texts whose entropy is known exactly, and whose consistency can be checked.
 
-`WORLDS` names them all. Tales are told in the meadow, at sea and in space; the almanac and the inventory only help to
-pretrain the embedded model.
+`WORLDS` names them all. Tales are told in the meadow, at sea and in space; the almanac and the inventory only
+help to pretrain the embedded model.
 """
 
 from __future__ import annotations

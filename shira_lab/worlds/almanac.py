@@ -1,6 +1,7 @@
 """Plain notices in which every word of the sea and of space occurs: a pretraining helper.
 
-Without them the tokenizer would cut the words of the later worlds to shreds, and the model would meet them untrained.
+Without them the tokenizer would cut the words of the later worlds to shreds, and the model would meet them
+untrained.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ import re
 
 from shira_lab.worlds.sea import SEA
 from shira_lab.worlds.space import SPACE
-from shira_lab.worlds.world import World, parse
+from shira_lab.worlds.templates import parse
+from shira_lab.worlds.world import World
 
 
 def vocabulary(world: World) -> list[str]:

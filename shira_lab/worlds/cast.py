@@ -1,4 +1,4 @@
-"""What the tales of all worlds share: heroes with pronouns, and the checks that hold a tale together."""
+"""What the tales of all worlds share: a cast of roles, pronouns, the checks that hold a tale together."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def pronouns(she: Sequence[str], he: Sequence[str]) -> dict[str, tuple[str, dict
     }
 
 
+def phrases(text: str) -> list[str]:
+    """The phrases of a comma-separated text."""
+    return text.split(", ")
+
+
 def pairs(first: str, second: str) -> list[str]:
-    """All two-word phrases of a word of `first` and a word of `second`, both given as blank-separated words."""
-    return [f"{left} {right}" for left, right in product(first.split(), second.split())]
+    """All phrases of one of the comma-separated words of `first` and one of `second`."""
+    return [f"{left} {right}" for left, right in product(phrases(first), phrases(second))]

@@ -1,8 +1,10 @@
-"""A tiny probabilistic-program core: every random choice of a text is booked, so the entropy of the text is known.
+"""A tiny probabilistic-program core: every random choice of a text is booked, so the entropy of the text is
+known.
 
-A program tells a text by calling `Teller.choose` and `Teller.say`. The booked nats, -sum log p(choice), are the exact
--log p(text) when no other choices lead to the same text. `derivations` decides that for any given text: it searches
-all choices that the program could have made, cut off where the words told so far leave the text.
+A program tells a text by calling `Teller.choose` and `Teller.say`. The booked nats, -sum log p(choice), are
+the exact -log p(text) when no other choices lead to the same text. `derivations` decides that for any given
+text: it searches all choices that the program could have made, cut off where the words told so far leave the
+text.
 """
 
 from __future__ import annotations
@@ -82,8 +84,8 @@ class _Reader(Teller):
 def derivations(tell: Callable[[Teller], object], text: str) -> Iterator[float]:
     """Every way in which `tell` produces exactly `text`, as its booked nats.
 
-    None: the program cannot tell this text. One: the nats are -log p(text). The search is exhaustive; a program that
-    says its words soon after choosing them keeps it short.
+    None: the program cannot tell this text. One: the nats are -log p(text). The search is exhaustive; a
+    program that says its words soon after choosing them keeps it short.
     """
     open_choices: list[tuple[int, ...]] = [()]
     while open_choices:

@@ -1,7 +1,7 @@
 """Short texts in which lists are repeated and things change hands: a pretraining helper.
 
-Here copying pays early and often, which is what makes the copying circuit of a small transformer form at all. The things
-and names are those of all worlds, so the circuit learns to copy words whatever they are.
+Here copying pays early and often, which is what makes the copying circuit of a small transformer form at all.
+The things and names are those of all worlds, so the circuit learns to copy words whatever they are.
 """
 
 from __future__ import annotations
@@ -64,7 +64,5 @@ INVENTORY = World(
         "house": "house",
         "wanted": "listed",
     },
-    checks={
-        role: (role,) for role in ("owner", "other", "first", "second", "third", "house", "wanted")
-    },
+    checks={role: (role,) for role in ("owner", "other", "first", "second", "third", "house", "wanted")},
 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from shira_lab.worlds.cast import TALE_CHECKS, TALE_ROLES, pairs, pronouns
+from shira_lab.worlds.cast import TALE_CHECKS, TALE_ROLES, pairs, phrases, pronouns
 from shira_lab.worlds.world import World
 
-SHE = "Mia Lily Rosa Nora Ella Tess Wren Poppy Daisy Hazel Ruby Clara".split()
-HE = "Ben Tom Max Finn Otto Hugo Felix Jasper Sam Leo Toby Paul".split()
+SHE = phrases("Mia, Lily, Rosa, Nora, Ella, Tess, Wren, Poppy, Daisy, Hazel, Ruby, Clara")
+HE = phrases("Ben, Tom, Max, Finn, Otto, Hugo, Felix, Jasper, Sam, Leo, Toby, Paul")
 RELIEF = {
     "lonely": "glad of the company",
     "sad": "happy again",
@@ -82,22 +82,32 @@ MEADOW = World(
     ),
     pools={
         "name": SHE + HE,
-        "object": pairs("red blue green yellow white round tiny shiny", "ball kite drum bell book cup hat lamp ring spoon"
-                        " basket ribbon feather button whistle scarf"),
-        "home": pairs("hollow mossy little stone wooden round quiet", "tree burrow cottage barn hut mill den"),
+        "object": pairs(
+            "red, blue, green, yellow, white, round, tiny, shiny",
+            "ball, kite, drum, bell, book, cup, hat, lamp, ring, spoon, basket, ribbon, feather, button, whistle, "
+            "scarf",
+        ),
+        "home": pairs(
+            "hollow, mossy, little, stone, wooden, round, quiet",
+            "tree, burrow, cottage, barn, hut, mill, den",
+        ),
         "mood": list(RELIEF),
-        "trait": "kind clever gentle curious patient cheerful careful polite quick merry".split(),
-        "animal": "rabbit mouse fox hedgehog squirrel duck badger frog sheep mole bear goose".split(),
-        "where": ["by the brook", "near the woods", "on the hill", "in the valley", "behind the hedge", "under the oaks"],
-        "weather": "sunny rainy windy misty snowy warm".split(),
-        "daytime": "morning day afternoon evening".split(),
-        "place": ["under the bridge", "in the tall grass", "behind the barn", "along the path", "among the flowers",
-                  "beside the pond", "in the garden", "around the well", "across the field", "between the roots"],
-        "trifle": "leaf stone stick nut shell twig snail cone".split(),
-        "spot": ["near a mushroom", "behind a fence", "in a puddle", "on a branch", "beneath a bush", "in a nest",
-                 "next to a rose", "inside a log"],
-        "play": "played danced sang raced painted baked swam talked".split(),
-        "evening": ["sunset", "supper", "the stars came out", "bedtime", "the moon rose"],
+        "trait": phrases("kind, clever, gentle, curious, patient, cheerful, careful, polite, quick, merry"),
+        "animal": phrases("rabbit, mouse, fox, hedgehog, squirrel, duck, badger, frog, sheep, mole, bear, goose"),
+        "where": phrases("by the brook, near the woods, on the hill, in the valley, behind the hedge, under the oaks"),
+        "weather": phrases("sunny, rainy, windy, misty, snowy, warm"),
+        "daytime": phrases("morning, day, afternoon, evening"),
+        "place": phrases(
+            "under the bridge, in the tall grass, behind the barn, along the path, among the flowers, "
+            "beside the pond, in the garden, around the well, across the field, between the roots"
+        ),
+        "trifle": phrases("leaf, stone, stick, nut, shell, twig, snail, cone"),
+        "spot": phrases(
+            "near a mushroom, behind a fence, in a puddle, on a branch, beneath a bush, in a nest, "
+            "next to a rose, inside a log"
+        ),
+        "play": phrases("played, danced, sang, raced, painted, baked, swam, talked"),
+        "evening": phrases("sunset, supper, the stars came out, bedtime, the moon rose"),
     },
     roles=TALE_ROLES,
     derived=pronouns(SHE, HE) | {"relief": ("mood", RELIEF)},

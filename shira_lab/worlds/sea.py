@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from shira_lab.worlds.cast import TALE_CHECKS, TALE_ROLES, pairs, pronouns
+from shira_lab.worlds.cast import TALE_CHECKS, TALE_ROLES, pairs, phrases, pronouns
 from shira_lab.worlds.world import World
 
-SHE = "Scarlett Morgana Pearl Bess Marina Coral Sable Bonny".split()
-HE = "Flint Barnaby Rufus Drake Silver Gunnar Redbeard Smee".split()
+SHE = phrases("Scarlett, Morgana, Pearl, Bess, Marina, Coral, Sable, Bonny")
+HE = phrases("Flint, Barnaby, Rufus, Drake, Silver, Gunnar, Redbeard, Smee")
 RELIEF = {
     "grumpy": "merry as a parrot",
     "seasick": "steady as a rock",
@@ -79,23 +79,27 @@ SEA = World(
     ),
     pools={
         "name": SHE + HE,
-        "object": pairs("golden rusty stolen cursed jewelled", "compass dagger spyglass chest crown goblet map hook"
-                        " pistol barrel"),
-        "home": pairs("Black Salty Crimson Howling Drunken", "Gull Shark Kraken Mermaid Skull Barnacle"),
+        "object": pairs(
+            "golden, rusty, stolen, cursed, jewelled",
+            "compass, dagger, spyglass, chest, crown, goblet, map, hook, pistol, barrel",
+        ),
+        "home": pairs("Black, Salty, Crimson, Howling, Drunken", "Gull, Shark, Kraken, Mermaid, Skull, Barnacle"),
         "mood": list(RELIEF),
-        "trait": "fierce ruthless bold cunning wicked reckless".split(),
-        "beast": "shark kraken storm whale".split(),
-        "waters": ["the seven seas", "the stormy ocean", "the southern straits", "the coral reefs"],
-        "mark": ["wooden leg", "gold tooth", "parrot", "scar", "black eyepatch"],
-        "weather": "stormy foggy salty moonlit".split(),
-        "watch": "night dawn voyage watch".split(),
-        "isle": ["Skeleton Island", "Parrot Bay", "Dead Man's Cove", "the harbour of Tortuga", "the Spanish fleet",
-                 "Smuggler's Rock"],
-        "trifle": ["crab", "keg of tar", "cannonball", "lobster", "torn sail"],
-        "hide": ["in a sunken wreck", "beneath a palm tree", "among the bones", "in a smuggler's cave",
-                 "below the waterfall"],
-        "revel": "feasted boasted fiddled sang drummed".split(),
-        "late": ["the candles burned out", "the tide turned", "sunrise", "eight bells"],
+        "trait": phrases("fierce, ruthless, bold, cunning, wicked, reckless"),
+        "beast": phrases("shark, kraken, storm, whale"),
+        "waters": phrases("the seven seas, the stormy ocean, the southern straits, the coral reefs"),
+        "mark": phrases("wooden leg, gold tooth, parrot, scar, black eyepatch"),
+        "weather": phrases("stormy, foggy, salty, moonlit"),
+        "watch": phrases("night, dawn, voyage, watch"),
+        "isle": phrases(
+            "Skeleton Island, Parrot Bay, Dead Man's Cove, the harbour of Tortuga, the Spanish fleet, Smuggler's Rock"
+        ),
+        "trifle": phrases("crab, keg of tar, cannonball, lobster, torn sail"),
+        "hide": phrases(
+            "in a sunken wreck, beneath a palm tree, among the bones, in a smuggler's cave, below the waterfall"
+        ),
+        "revel": phrases("feasted, boasted, fiddled, sang, drummed"),
+        "late": phrases("the candles burned out, the tide turned, sunrise, eight bells"),
     },
     roles=TALE_ROLES,
     derived=pronouns(SHE, HE) | {"relief": ("mood", RELIEF)},

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from shira_lab.worlds.cast import TALE_CHECKS, TALE_ROLES, pairs, pronouns
+from shira_lab.worlds.cast import TALE_CHECKS, TALE_ROLES, pairs, phrases, pronouns
 from shira_lab.worlds.world import World
 
-SHE = "Nova Vega Luna Lyra Stella Astra Zara Juno".split()
-HE = "Orion Zed Rex Atlas Cosmo Kepler Titan Bolt".split()
+SHE = phrases("Nova, Vega, Luna, Lyra, Stella, Astra, Zara, Juno")
+HE = phrases("Orion, Zed, Rex, Atlas, Cosmo, Kepler, Titan, Bolt")
 RELIEF = {
     "dizzy": "balanced again",
     "glitchy": "fully repaired",
@@ -79,21 +79,25 @@ SPACE = World(
     ),
     pools={
         "name": SHE + HE,
-        "object": pairs("quantum plasma solar magnetic titanium", "battery antenna laser module circuit shield reactor"
-                        " beacon sensor crystal"),
-        "home": pairs("Stellar Silent Photon Lunar Cosmic", "Falcon Comet Pioneer Voyager Needle Horizon"),
+        "object": pairs(
+            "quantum, plasma, solar, magnetic, titanium",
+            "battery, antenna, laser, module, circuit, shield, reactor, beacon, sensor, crystal",
+        ),
+        "home": pairs("Stellar, Silent, Photon, Lunar, Cosmic", "Falcon, Comet, Pioneer, Voyager, Needle, Horizon"),
         "mood": list(RELIEF),
-        "trait": "brilliant logical tireless precise metallic fearless".split(),
-        "crew": "robot pilot cyborg mechanic navigator".split(),
-        "planet": "Mars Saturn Neptune Pluto Mercury".split(),
-        "phase": ["eclipse", "countdown", "meteor shower", "solar storm", "docking manoeuvre"],
-        "target": ["the asteroid belt", "a distant galaxy", "the dark nebula", "the rings of ice", "a frozen moon",
-                   "the landing zone"],
-        "trifle": ["satellite", "cloud of dust", "broken rover", "radio echo", "photon"],
-        "hatch": ["inside an airlock", "behind a black hole", "near the telescope", "in the cargo bay",
-                  "above the crater"],
-        "work": "calculated recharged experimented navigated celebrated".split(),
-        "signal": ["liftoff", "the next orbit", "touchdown", "the sensors slept"],
+        "trait": phrases("brilliant, logical, tireless, precise, metallic, fearless"),
+        "crew": phrases("robot, pilot, cyborg, mechanic, navigator"),
+        "planet": phrases("Mars, Saturn, Neptune, Pluto, Mercury"),
+        "phase": phrases("eclipse, countdown, meteor shower, solar storm, docking manoeuvre"),
+        "target": phrases(
+            "the asteroid belt, a distant galaxy, the dark nebula, the rings of ice, a frozen moon, the landing zone"
+        ),
+        "trifle": phrases("satellite, cloud of dust, broken rover, radio echo, photon"),
+        "hatch": phrases(
+            "inside an airlock, behind a black hole, near the telescope, in the cargo bay, above the crater"
+        ),
+        "work": phrases("calculated, recharged, experimented, navigated, celebrated"),
+        "signal": phrases("liftoff, the next orbit, touchdown, the sensors slept"),
     },
     roles=TALE_ROLES,
     derived=pronouns(SHE, HE) | {"relief": ("mood", RELIEF)},

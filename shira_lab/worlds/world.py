@@ -1,17 +1,18 @@
 """A world is a story grammar written as data: beats of alternative sentences, filled in from pools of words.
 
-A role (the hero, the thing asked for) is drawn at its first mention and repeated ever after, so a reader of the text can
-only guess it once and must remember it from then on. A word is drawn afresh at each mention. A derived field (she, her)
-follows from a role and costs nothing.
+A role (the hero, the thing asked for) is drawn at its first mention and repeated ever after, so a reader of
+the text can only guess it once and must remember it from then on. A word is drawn afresh at each mention. A
+derived field (she, her) follows from a role and costs nothing.
 """
 
 from __future__ import annotations
 
-import string
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from shira_lab.worlds import scoring
 from shira_lab.worlds.grammar import Teller, derivations
+from shira_lab.worlds.templates import filled, parse
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Story:
     facts: Mapping[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class World:
     """A grammar of texts.
 
@@ -42,8 +43,8 @@ class World:
         derived: field -> (role, its value for each value of the role).
         checks: consistency check -> the fields it looks at (see `shira_lab.worlds.scoring`).
 
-    A field of a template that is neither a role nor derived names a pool and is drawn afresh. Written with a capital, as
-    in ``{He}``, the value begins a sentence.
+    A field of a template that is neither a role nor derived names a pool and is drawn afresh. Written with a
+    capital, as in ``{He}``, the value begins a sentence.
     """
 
     name: str
@@ -61,12 +62,20 @@ class World:
         return Story(teller.text, teller.nats, facts)
 
     def stories(self, n: int, seed: int = 0, split: str = "train") -> list[Story]:
-        """`n` stories drawn independently; each (split, seed) is a stream of its own, and a longer one extends a shorter."""
+        """`n` independent stories; each (split, seed) is a stream of its own, and more stories extend fewer."""
         return [self.tell(f"{split}/{seed}/{index}") for index in range(n)]
 
     def nats(self, text: str) -> Iterator[float]:
         """The booked nats of every way in which this world tells exactly `text`; nothing if it cannot."""
         return derivations(self._tell, text)
+
+    def score(self, text: str) -> dict[str, bool | None]:
+        """Each consistency check on `text`: kept, broken, or None where the text does not get that far."""
+        return scoring.score(self, text)
+
+    def tally(self, texts: Iterable[str]) -> dict[str, scoring.Tally]:
+        """Each consistency check counted over many texts."""
+        return scoring.tally(self, texts)
 
     def _tell(self, teller: Teller) -> dict[str, str]:
         facts: dict[str, str] = {}
@@ -75,8 +84,7 @@ class World:
             for literal, name in parse(teller.choose(beat)):
                 teller.say(literal)
                 if name:
-                    value = self._value(name.lower(), facts, teller)
-                    teller.say(value[0].upper() + value[1:] if name[0].isupper() else value)
+                    teller.say(filled(name, self._value(name.lower(), facts, teller)))
         return facts
 
     def _value(self, name: str, facts: dict[str, str], teller: Teller) -> str:
@@ -92,8 +100,3 @@ class World:
         free = [option for option in self.pools[pool] if option not in taken]
         facts[name] = teller.choose(free).format_map(facts)
         return facts[name]
-
-
-def parse(template: str) -> Iterator[tuple[str, str | None]]:
-    """The (literal text, field name or None) pieces of a template."""
-    return ((literal, name) for literal, name, _, _ in string.Formatter().parse(template))

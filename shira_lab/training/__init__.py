@@ -1,0 +1,1 @@
+"""Batches of stories, the figures a model is measured by, and training itself."""
