@@ -106,15 +106,17 @@ class Run:
         self.checkpoint = arguments.run / "checkpoint.pt"
         self.log = arguments.run / "log.jsonl"
 
-    def resume(self) -> None:
-        """Go back to the last checkpoint, if there is one, and drop what was logged after it."""
-        lines = []
+    def restore(self) -> None:
+        """Go back to the last checkpoint, if there is one."""
         if self.checkpoint.exists():
             state = torch.load(self.checkpoint, weights_only=True)
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.counters = state["counters"]
-            lines = self.log.read_text().splitlines()
+
+    def trim_log(self) -> None:
+        """Drop what was logged after the checkpoint that the run goes on from."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
         kept = [line for line in lines if json.loads(line)["step"] <= self.counters["step"]]
         self.log.write_text("".join(f"{line}\n" for line in kept))
 
@@ -153,7 +155,8 @@ def main() -> None:
     recipe = {name: value for name, value in vars(arguments).items() if name != "run"} | {"mixture": MIXTURE}
     (arguments.run / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
     run = Run(arguments)
-    run.resume()
+    run.restore()
+    run.trim_log()
     progress = tqdm(total=arguments.steps, initial=run.counters["step"], unit="step", mininterval=1.0)
     while run.counters["step"] < arguments.steps:
         line = run.step()
