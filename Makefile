@@ -33,7 +33,7 @@ help:  ## show this list
 
 lab: $(VENV)/.ready-lab  ## open JupyterLab on the first lesson
 	@echo "JupyterLab opens the first lesson in your browser. Where none opens, copy the address below. Stop with Ctrl-C."
-	@$(BIN)/jupyter lab --ip=127.0.0.1 $(AS_ROOT) $(LESSON)
+	@$(BIN)/jupyter lab --ip=127.0.0.1 --log-level=WARN --KernelManager.transport_encryption=auto $(AS_ROOT) --LabApp.default_url=/lab/tree/$(LESSON)
 
 demo: build/demo.html  ## run the first lesson and write it to one file, build/demo.html
 
