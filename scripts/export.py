@@ -155,7 +155,7 @@ def card(recipe: dict, destination: Path, losses: dict, counts: dict, texts: lis
         checks="\n".join(
             f"| {name} | {count} | {count.share:.1%} | {GATE[name]:.0%} |" for name, count in counts.items()
         ),
-        told=sum(any(True for _ in meadow.nats(text)) for text in texts),
+        told=sum(map(meadow.tells, texts)),
         verdict=f"It misses its bar for: {', '.join(bars)}." if bars else "It reaches every bar.",
         step=last["step"],
         tokens=last["tokens"],

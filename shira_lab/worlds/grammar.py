@@ -1,10 +1,8 @@
-"""A tiny probabilistic-program core: every random choice of a text is booked, so the entropy of the text is
-known.
+"""A tiny probabilistic-program core: each random choice is booked, so the probability of a text is known exactly.
 
-A program tells a text by calling `Teller.choose` and `Teller.say`. The booked nats, -sum log p(choice), are
-the exact -log p(text) when no other choices lead to the same text. `derivations` decides that for any given
-text: it searches all choices that the program could have made, cut off where the words told so far leave the
-text.
+A program tells a text by calling `Teller.choose` and `Teller.say`. The booked nats, -sum log p(choice), are exactly
+-log p(text) when no other choices lead to the same text. `derivations` decides that for any text: it searches all
+choices that the program could have made, and gives up on those whose words leave the text.
 """
 
 from __future__ import annotations

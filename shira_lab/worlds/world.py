@@ -45,6 +45,10 @@ class World:
 
     A field of a template that is neither a role nor derived names a pool and is drawn afresh. Written with a
     capital, as in ``{He}``, the value begins a sentence.
+
+    A text has one derivation only, which makes its nats exact: the templates of a beat differ in their own words, and
+    no phrase of a pool is another one's beginning up to the word that follows the field. The tests search for a second
+    derivation in each world and find none.
     """
 
     name: str
@@ -65,9 +69,13 @@ class World:
         """`n` independent stories; each (split, seed) is a stream of its own, and more stories extend fewer."""
         return [self.tell(f"{split}/{seed}/{index}") for index in range(n)]
 
-    def nats(self, text: str) -> Iterator[float]:
-        """The booked nats of every way in which this world tells exactly `text`; nothing if it cannot."""
+    def derivations(self, text: str) -> Iterator[float]:
+        """The booked nats of every way in which this world tells exactly `text`: one way, or none."""
         return derivations(self._tell, text)
+
+    def tells(self, text: str) -> bool:
+        """Whether `text` is, word for word, a story of this world."""
+        return any(True for _ in self.derivations(text))
 
     def score(self, text: str) -> dict[str, bool | None]:
         """Each consistency check on `text`: kept, broken, or None where the text does not get that far."""
