@@ -1,0 +1,207 @@
+"""What a fine-tuning run was asked for and what came of it: plain data, readable without a model or torch.
+
+A run appends to its :class:`History`, figures draw it, and ``history.json`` keeps it. Losses are in nats per token.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from shira_lab.errors import ConfigError, StorageError
+from shira_lab.files import read_json, write_atomic
+
+Method = Literal["shira", "lora", "full"]
+Status = Literal["running", "finished", "stopped", "diverged"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that determines a run; the same settings give the same numbers on the same machine.
+
+    Args:
+        model: "embedded", a model's folder, or its name on the hub.
+        world: name of the world whose stories are trained on.
+        method: "shira", "lora", or "full" for all weights of the model.
+        mask_type: SHiRA's mask, one of ``shira_lab.mask_types()``.
+        r: size of the adapter; r(m + n) numbers for an (m, n) weight. Unused by "full", as is ``target_modules``.
+        target_modules: as in :class:`shira_lab.ShiraConfig`.
+        learning_rate: peak of the schedule; None takes what suits the method.
+        steps: optimizer steps.
+        batch_size: stories a step, over all processes together.
+        seed: of the mask, the initial values and the stories; None draws one, which the history then records.
+        eval_every: steps between two evaluations; the first is before step 1, the last after the final step.
+        eval_stories: held-out stories of an evaluation.
+        prompt: beginning of the sample text that each evaluation tells.
+
+    Raises:
+        ConfigError: for a value that cannot work, naming the field.
+    """
+
+    model: str = "embedded"
+    world: str = "sea"
+    method: Method = "shira"
+    mask_type: str = "magnitude"
+    r: int = 8
+    target_modules: str | tuple[str, ...] | None = "all-linear"
+    learning_rate: float | None = None
+    steps: int = 150
+    batch_size: int = 8
+    seed: int | None = 0
+    eval_every: int = 25
+    eval_stories: int = 32
+    prompt: str = "Once there was"
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise ConfigError(f"`method` should be one of {', '.join(get_args(Method))}; got {self.method!r}.")
+        for name in ("r", "steps", "batch_size", "eval_every", "eval_stories"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f"`{name}` should be a positive integer; got {value!r}.")
+        rate = self.learning_rate
+        if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e3):
+            raise ConfigError(f"`learning_rate` should be None or a positive number; got {rate!r}.")
+        if self.seed is not None and not 0 <= self.seed < 2**32:
+            raise ConfigError(f"`seed` should be None or an integer in [0, 2**32); got {self.seed!r}.")
+
+    @property
+    def label(self) -> str:
+        """A short name for legends: "SHiRA magnitude, r=8", "LoRA, r=8" or "full"."""
+        names = {"shira": f"SHiRA {self.mask_type}, r={self.r}", "lora": f"LoRA, r={self.r}", "full": "full"}
+        return names[self.method]
+
+
+@dataclass(frozen=True)
+class StepPoint:
+    """Training loss of one step (1, 2, ...), and wall seconds since the run began, evaluations included."""
+
+    step: int
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EvalPoint:
+    """Loss on held-out stories after ``step`` steps, and their floor: what a perfect model reaches on average."""
+
+    step: int
+    loss: float
+    floor: float
+
+    @property
+    def excess(self) -> float:
+        """loss - floor."""
+        return self.loss - self.floor
+
+
+@dataclass(frozen=True)
+class RankPoint:
+    """How many directions the update of one layer's weight has after ``step`` steps; see :mod:`shira_lab.spectrum`.
+
+    Attributes:
+        layer: path of the layer in the model.
+        singular_values: of the update, descending.
+    """
+
+    step: int
+    layer: str
+    rank: int
+    stable_rank: float
+    effective_rank: float
+    singular_values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SamplePoint:
+    """The text that the model tells after ``prompt``, which it begins with, after ``step`` steps."""
+
+    step: int
+    prompt: str
+    text: str
+
+
+@dataclass
+class History:
+    """One run, as far as it has come. Points are in the order of their steps.
+
+    Attributes:
+        settings: with nothing left open: the learning rate and the seed that were used.
+        trainable: trained numbers; ``parameters``: all numbers of the model without the adapter.
+        status: "diverged" when a loss or an update was not finite; ``message`` then says at which step and what to try.
+    """
+
+    settings: Settings
+    trainable: int = 0
+    parameters: int = 0
+    status: Status = "running"
+    message: str = ""
+    steps: list[StepPoint] = field(default_factory=list)
+    evals: list[EvalPoint] = field(default_factory=list)
+    ranks: list[RankPoint] = field(default_factory=list)
+    samples: list[SamplePoint] = field(default_factory=list)
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done so far."""
+        return self.steps[-1].step if self.steps else 0
+
+    @property
+    def seconds(self) -> float:
+        """Wall seconds up to the last step."""
+        return self.steps[-1].seconds if self.steps else 0.0
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers whose ranks are followed, in the order of the model."""
+        return list(dict.fromkeys(point.layer for point in self.ranks))
+
+    def ranks_of(self, layer: str) -> list[RankPoint]:
+        """The points of one layer."""
+        return [point for point in self.ranks if point.layer == layer]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; :meth:`from_dict` gives an equal history."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "History":
+        """The history of what :meth:`to_dict` gave.
+
+        Raises:
+            StorageError: when fields are missing, unknown or of the wrong type.
+        """
+        try:
+            targets = content["settings"]["target_modules"]
+            targets = tuple(targets) if isinstance(targets, list) else targets
+            ranks = [{**point, "singular_values": tuple(point["singular_values"])} for point in content["ranks"]]
+            return cls(
+                **{
+                    **content,
+                    "settings": Settings(**{**content["settings"], "target_modules": targets}),
+                    "steps": [StepPoint(**point) for point in content["steps"]],
+                    "evals": [EvalPoint(**point) for point in content["evals"]],
+                    "ranks": [RankPoint(**point) for point in ranks],
+                    "samples": [SamplePoint(**point) for point in content["samples"]],
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise StorageError(f"This is not the history of a run: {error}.") from None
+
+    def save(self, path: str | Path) -> None:
+        """Write the history as JSON, whole or not at all.
+
+        Raises:
+            StorageError: when it cannot be written.
+        """
+        write_atomic(Path(path), json.dumps(self.to_dict(), indent=1, allow_nan=False).encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "History":
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            StorageError: when it cannot be read or is no history.
+        """
+        return cls.from_dict(read_json(Path(path)))
