@@ -48,10 +48,7 @@ def markdown_to_html(source: str) -> str:
 def embed_figures(notebook: NotebookNode) -> None:
     """Give every plotly figure an HTML form; the first of them carries plotly's script."""
     figures = (
-        output.data
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        if PLOTLY in output.get("data", {})
+        output.data for cell in notebook.cells for output in cell.get("outputs", []) if PLOTLY in output.get("data", {})
     )
     for number, data in enumerate(figures):
         figure = {key: data[PLOTLY][key] for key in ("data", "layout")}
