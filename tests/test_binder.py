@@ -1,0 +1,68 @@
+"""Binder builds the environment that was tested here, and opens it on the first lesson."""
+
+import os
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BINDER = ROOT / "binder"
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)$", re.MULTILINE)
+PINS = {
+    name.lower().replace("_", "-"): version for name, version in PIN.findall((ROOT / "constraints.txt").read_text())
+}
+
+
+def requirements() -> list[str]:
+    lines = (BINDER / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
+def test_binder_takes_its_versions_from_the_constraints_and_torch_from_the_cpu_index() -> None:
+    assert requirements() == [
+        "--extra-index-url https://download.pytorch.org/whl/cpu",
+        "--constraint ../constraints.txt",
+        "--editable .",
+    ]
+    assert (BINDER / "../constraints.txt").is_file()
+
+
+def test_binder_runs_the_oldest_python_that_the_package_promises() -> None:
+    assert (BINDER / "runtime.txt").read_text().strip() == "python-" + PROJECT["requires-python"].removeprefix(">=")
+
+
+@pytest.mark.parametrize("name", ["postBuild", "start"])
+def test_what_binder_runs_is_executable(name: str) -> None:
+    assert os.access(BINDER / name, os.X_OK)
+    assert (BINDER / name).read_text().startswith("#!/usr/bin/env bash\n")
+
+
+def test_start_hands_over_to_the_command_it_is_given() -> None:
+    assert (BINDER / "start").read_text().endswith('exec "$@"\n')
+
+
+@pytest.mark.parametrize("requirement", [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]])
+def test_every_dependency_is_pinned_and_its_pin_is_allowed(requirement: str) -> None:
+    packaging = pytest.importorskip("packaging.requirements")
+    wanted = packaging.Requirement(requirement)
+    if wanted.name != PROJECT["name"]:
+        assert wanted.specifier.contains(PINS[wanted.name.lower()])
+
+
+def test_the_pins_that_hold_the_widgets_together_are_kept() -> None:
+    assert PINS["ipykernel"] == "7.4.0" and PINS["anywidget"] == "0.11.0"
+    assert tuple(map(int, PINS["jsonschema"].split(".")))[:2] < (4, 25)
+
+
+def test_no_pin_is_bound_to_one_build_of_torch() -> None:
+    assert "+" not in PINS["torch"]
+
+
+def test_the_badge_opens_the_first_lesson() -> None:
+    slug = PROJECT["urls"]["Homepage"].removeprefix("https://github.com/")
+    address = f"https://mybinder.org/v2/gh/{slug}/HEAD?urlpath=lab/tree/notebooks/01-start-here.ipynb"
+    assert address in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,22 @@
+"""What the README shows is what happens."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+EXAMPLE = re.compile(r"```python\n(?P<code>.*?)```\n+```text\n(?P<printed>.*?)```", re.DOTALL)
+
+
+def test_the_example_prints_what_stands_below_it() -> None:
+    [(code, expected)] = EXAMPLE.findall(README)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {})
+    assert printed.getvalue() == expected
+
+
+def test_every_file_that_is_linked_is_there() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
+        assert (Path(__file__).parent.parent / target).exists(), target
