@@ -35,7 +35,8 @@ lab: $(VENV)/.ready-lab  ## open JupyterLab on the first lesson
 	@echo "JupyterLab opens the first lesson in your browser. Where none opens, copy the address below. Stop with Ctrl-C."
 	@$(BIN)/jupyter lab --ip=127.0.0.1 --log-level=WARN --KernelManager.transport_encryption=auto $(AS_ROOT) --LabApp.default_url=/lab/tree/$(LESSON)
 
-demo: build/demo.html  ## run the first lesson and write it to one file, build/demo.html
+demo: $(VENV)/.ready-demo  ## run the first lesson and write it to one file, build/demo.html
+	@$(BIN)/python scripts/demo.py $(LESSON) build/demo.html
 
 test: lint $(VENV)/.ready-test  ## run every check: style, types, tests, lessons, browser
 	$(BIN)/python -m pytest --nbval --nbval-current-env
@@ -53,9 +54,6 @@ notebooks: $(VENV)/.ready-test  ## run every lesson and compare what it prints w
 
 browser: $(VENV)/.ready-test  ## tests in a real Chromium
 	$(BIN)/python -m pytest tests -m browser
-
-build/demo.html: $(LESSON) scripts/demo.py | $(VENV)/.ready-demo
-	$(BIN)/python scripts/demo.py $(LESSON) $@
 
 clean:  ## remove everything that make made, .venv too
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
