@@ -1,0 +1,24 @@
+"""Figures: plain data in (positions, spectra, a run's history), a plotly figure or the bytes of a PNG out."""
+
+from shira_lab.figures.budget import budget_figure
+from shira_lab.figures.mask import MaskProfile, mask_pixels, mask_png, mask_profile, profile_figure
+from shira_lab.figures.spectrum import ranks_in_words, spectrum_figure
+from shira_lab.figures.theme import Figure, figure_png
+from shira_lab.figures.training import loss_figure, rank_figure, training_curves, training_figure
+
+__all__ = [
+    "Figure",
+    "MaskProfile",
+    "budget_figure",
+    "figure_png",
+    "loss_figure",
+    "mask_pixels",
+    "mask_png",
+    "mask_profile",
+    "profile_figure",
+    "rank_figure",
+    "ranks_in_words",
+    "spectrum_figure",
+    "training_curves",
+    "training_figure",
+]
