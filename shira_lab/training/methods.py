@@ -1,0 +1,69 @@
+"""Three ways to fine-tune a model: SHiRA, LoRA, or all of its weights. Here a model is made ready for one of them."""
+
+import copy
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from shira_lab.config import AdapterConfig, LoraConfig, ShiraConfig
+from shira_lab.errors import AdapterError
+from shira_lab.layers import AdapterLayer
+from shira_lab.model import PeftModel, get_peft_model
+from shira_lab.targets import find_targets
+from shira_lab.training.history import Method, Settings
+
+#: Peak learning rates that suit the embedded model; the best of a grid on both new worlds, see the lesson on training.
+LEARNING_RATES: dict[Method, float] = {"shira": 5e-2, "lora": 1e-2, "full": 3e-3}
+
+Trainable: TypeAlias = PeftModel | PreTrainedModel
+
+
+def make_trainable(model: PreTrainedModel, settings: Settings, calibration: Iterable[Any]) -> Trainable:
+    """``model`` with a fresh adapter on it, or for "full" a trainable copy of it.
+
+    Args:
+        calibration: training batches, read only by masks that rank positions by a gradient.
+
+    Raises:
+        ShiraError: when the settings do not fit the model; it is as before.
+    """
+    if any(isinstance(module, AdapterLayer) for module in model.modules()):
+        raise AdapterError(
+            "This model carries an adapter already; call `unload()` on its PeftModel, or load it afresh."
+        )
+    if settings.method == "full":
+        return copy.deepcopy(model).requires_grad_(True)
+    return get_peft_model(model, adapter_config(settings), calibration=calibration)
+
+
+def adapter_config(settings: Settings) -> AdapterConfig:
+    """The config of the adapter that ``settings`` ask for; "full" has the one whose layers are looked at."""
+    targets = settings.target_modules
+    common: dict[str, Any] = {
+        "r": settings.r,
+        "target_modules": list(targets) if isinstance(targets, tuple) else targets,
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": settings.model,
+    }
+    if settings.method == "shira":
+        return ShiraConfig(mask_type=settings.mask_type, random_seed=settings.seed, **common)
+    return LoraConfig(lora_alpha=settings.r, **common)
+
+
+def trained_layers(trained: Trainable, settings: Settings) -> list[str]:
+    """Paths of the linear layers that carry the adapter, or that one with these targets would."""
+    if isinstance(trained, PeftModel):
+        return [path for path, _ in trained.base_model.adapter_layers()]
+    return find_targets(trained, dict(trained.named_modules()), adapter_config(settings))
+
+
+def delta_weight(trained: Trainable, base: PreTrainedModel, path: str) -> Tensor:
+    """W' - W of the layer at ``path``, dense, in the weight's shape."""
+    if isinstance(trained, PeftModel):
+        layer = trained.get_base_model().get_submodule(path)
+        assert isinstance(layer, AdapterLayer)
+        return layer.get_delta_weight(trained.active_adapter).detach()
+    delta: Tensor = trained.get_submodule(path).weight.detach() - base.get_submodule(path).weight.detach()
+    return delta

@@ -1,0 +1,66 @@
+"""What is looked at while a model trains: held-out loss, the spectrum of a few updates, a text."""
+
+import re
+from collections.abc import Sequence
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from shira_lab.spectrum import spectrum
+from shira_lab.training.evaluate import sample, story_loss
+from shira_lab.training.history import EvalPoint, RankPoint, SamplePoint, Settings
+from shira_lab.training.methods import Trainable, delta_weight, trained_layers
+from shira_lab.worlds import get_world
+
+SAMPLE_SEED = 0  # one seed for all texts of all runs: they differ by what was learned
+
+
+class Probe:
+    """Measures a model in training. Held-out stories, layers and the sample's seed are fixed when it is made."""
+
+    def __init__(
+        self, trained: Trainable, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Settings
+    ) -> None:
+        self.trained, self.base, self.tokenizer, self.settings = trained, base, tokenizer, settings
+        self.stories = get_world(settings.world).stories(settings.eval_stories, split="held-out")
+        self.layers = watched(trained_layers(trained, settings))
+
+    def loss(self, step: int) -> EvalPoint:
+        """Loss and floor on the held-out stories."""
+        measured = story_loss(self.trained, self.tokenizer, self.stories)
+        return EvalPoint(step, measured.loss, measured.floor)
+
+    def ranks(self, step: int) -> list[RankPoint]:
+        """The spectrum of the update of each watched layer."""
+        return [self._rank(step, path) for path in self.layers]
+
+    def text(self, step: int) -> SamplePoint:
+        """A text after the settings' prompt."""
+        prompt = self.settings.prompt
+        return SamplePoint(step, prompt, sample(self.trained, self.tokenizer, 1, prompt=prompt, seed=SAMPLE_SEED)[0])
+
+    def _rank(self, step: int, path: str) -> RankPoint:
+        found = spectrum(delta_weight(self.trained, self.base, path))
+        # float32 has about seven digits; more would only fill the file.
+        values = tuple(float(f"{value:.6g}") for value in found.values.tolist())
+        return RankPoint(step, path, found.rank, found.stable_rank, found.effective_rank, values)
+
+
+def watched(paths: Sequence[str]) -> list[str]:
+    """Of the first, the middle and the last transformer block the first attention layer and the first other one.
+
+    Layers outside any numbered block are left out, unless there are no blocks.
+    """
+    blocks: dict[int, list[str]] = {}
+    for path in paths:
+        index = re.search(r"\.(\d+)\.", path)
+        if index:
+            blocks.setdefault(int(index[1]), []).append(path)
+    if not blocks:
+        return list(paths[:2])
+    numbers = sorted(blocks)
+    chosen = []
+    for number in dict.fromkeys((numbers[0], numbers[len(numbers) // 2], numbers[-1])):
+        attention = [path for path in blocks[number] if "attn" in path or "attention" in path]
+        others = [path for path in blocks[number] if path not in attention]
+        chosen += attention[:1] + others[:1]
+    return chosen
