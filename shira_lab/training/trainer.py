@@ -1,4 +1,4 @@
-"""transformers' Trainer for adapters: a checkpoint holds the adapter alone, and nothing disturbs the base weights.
+"""transformers' Trainer for adapters: a checkpoint holds the adapter alone, and nothing disturbs the base weights."""
 
 from pathlib import Path
 from typing import Any
