@@ -1,0 +1,163 @@
+"""The command line: ``shira-lab finetune`` trains an adapter on a world, ``shira-lab tell`` has a model tell a story.
+
+Under torchrun (``torchrun --nproc-per-node 2 -m shira_lab.cli finetune ...``) the first process alone prints and
+writes.
+"""
+
+import argparse
+import dataclasses
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import get_args
+
+from shira_lab.errors import ShiraError
+from shira_lab.masks import mask_types
+from shira_lab.training.history import Method, Settings
+
+#: Settings by option; each option's help ends in the setting's default.
+OPTIONS: dict[str, tuple[str, str]] = {
+    "model": ("--model", '"embedded", a folder, or a name on the hub'),
+    "method": ("--method", "shira, lora, or full for all weights"),
+    "mask_type": ("--mask", "SHiRA's mask: which entries train"),
+    "r": ("--r", "size of the adapter: r(m + n) numbers for an (m, n) weight"),
+    "target_modules": ("--targets", "layers to adapt: their names, or all-linear"),
+    "world": ("--world", "whose stories to learn: sea, space or meadow"),
+    "steps": ("--steps", "optimizer steps"),
+    "batch_size": ("--batch-size", "stories a step, over all processes"),
+    "learning_rate": ("--lr", "peak learning rate"),
+    "seed": ("--seed", "of mask, initial values and stories; -1 draws one"),
+    "eval_every": ("--eval-every", "steps between two measurements"),
+    "prompt": ("--prompt", "beginning of the sample texts"),
+}
+TYPES = {"r": int, "steps": int, "batch_size": int, "eval_every": int, "seed": int, "learning_rate": float}
+#: Argparse has no None on the command line.
+DRAW_SEED = -1
+CHOICES = {"method": get_args(Method), "mask_type": mask_types()}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code, 2 when something that was asked for cannot be done."""
+    asked = parser().parse_args(arguments)
+    try:
+        return int(asked.run(asked))
+    except ShiraError as error:
+        if os.environ.get("RANK", "0") == "0":  # under torchrun the first process speaks for all
+            print(f"shira-lab: {error}", file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all subcommands. Options that were not given are absent, so that a resumed run can fill them in."""
+    top = argparse.ArgumentParser(prog="shira-lab", description="Sparse high rank adapters, trained and looked at.")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    train = commands.add_parser(
+        "finetune",
+        help="train an adapter on the stories of a world",
+        description="Train an adapter on the stories of a world. Writes the adapter, history.json and report.html. "
+        "Ctrl-C stops and keeps what was learned.",
+        argument_default=argparse.SUPPRESS,
+    )
+    defaults = Settings()
+    defaults_shown = {**vars(defaults), "learning_rate": "what suits the method"}
+    for name, (option, text) in OPTIONS.items():
+        train.add_argument(
+            option,
+            dest=name,
+            type=TYPES.get(name, str),
+            choices=CHOICES.get(name),
+            nargs="+" if name == "target_modules" else None,
+            metavar=None if name in CHOICES else option.lstrip("-").replace("-", "_").upper(),
+            help=f"{text} (default: {defaults_shown[name]})",
+        )
+    train.add_argument("--out", type=Path, required=True, help="folder of the result")
+    train.add_argument("--resume", action="store_true", default=False, help="continue the unfinished run in --out")
+    train.set_defaults(run=_finetune)
+    tell = commands.add_parser("tell", help="let a model tell a story, with an adapter or without")
+    tell.add_argument("--model", default="embedded", help=f"{OPTIONS['model'][1]} (default: embedded)")
+    tell.add_argument("--adapter", type=Path, help="folder of an adapter; without it, the base model tells")
+    tell.add_argument("--prompt", default=defaults.prompt, help=f"beginning of the story (default: {defaults.prompt})")
+    tell.add_argument("--seed", type=int, default=0, help="another seed, another story (default: 0)")
+    tell.add_argument("--temperature", type=float, default=1.0, help="0 always takes the likeliest word (default: 1)")
+    tell.set_defaults(run=_tell)
+    return top
+
+
+def _finetune(asked: argparse.Namespace) -> int:
+    # Imported when needed: --help and mistyped options are answered at once.
+    from accelerate import PartialState
+
+    from shira_lab.hub import load_model
+    from shira_lab.report import write_report
+    from shira_lab.training.finetune import finetune
+    from shira_lab.training.summary import summary
+
+    settings = _settings(asked)
+    model, tokenizer = load_model(settings.model)
+    with _stop_on_interrupt() as should_stop:
+        run = finetune(model, tokenizer, settings, None, should_stop, asked.out, asked.resume)
+    if PartialState().is_main_process:
+        saved_bytes = sum(file.stat().st_size for file in asked.out.glob("*.safetensors"))
+        write_report(asked.out / "report.html", run, saved_bytes)
+        for name, value in summary(run.history, saved_bytes):
+            print(f"{name:<18} {value}")
+        for when, text in zip(("before", "after"), run.before_and_after(), strict=True):
+            print(f"\n{when}: {text}")
+        kind = "the model" if settings.method == "full" else "the adapter"
+        print(f"\nWritten to {asked.out}: {kind}, history.json and report.html.")
+    if run.history.status == "diverged":
+        raise ShiraError(run.history.message)
+    return 0
+
+
+def _tell(asked: argparse.Namespace) -> int:
+    from shira_lab.hub import load_model
+    from shira_lab.model import PeftModel
+    from shira_lab.training.evaluate import sample
+
+    model, tokenizer = load_model(asked.model)
+    if asked.adapter is not None:
+        model = PeftModel.from_pretrained(model, asked.adapter)
+    print(sample(model, tokenizer, prompt=asked.prompt, seed=asked.seed, temperature=asked.temperature)[0])
+    return 0
+
+
+def _settings(asked: argparse.Namespace) -> Settings:
+    """The settings that the options ask for, beside the defaults or, for a resumed run, those it was started with."""
+    given = {name: getattr(asked, name) for name in OPTIONS if hasattr(asked, name)}
+    if "target_modules" in given:
+        names = given["target_modules"]
+        given["target_modules"] = names[0] if names == ["all-linear"] else tuple(names)
+    if given.get("seed") == DRAW_SEED:
+        given["seed"] = None
+    settings = Settings()
+    if asked.resume:
+        from shira_lab.training.checkpoints import checkpoint_to_resume
+
+        settings = checkpoint_to_resume(asked.out)[1].settings
+    return dataclasses.replace(settings, **given)
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Inside, the first Ctrl-C only makes the yielded function answer True; the second one interrupts as ever."""
+    interrupted = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(*_: object) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield interrupted.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
