@@ -19,39 +19,39 @@ from tqdm import tqdm
 from transformers import OPTConfig, OPTForCausalLM, PreTrainedTokenizerFast
 
 from shira_lab.training.data import collate, encode
-from shira_lab.training.tokenizer import train_tokenizer
+from shira_lab.training.tokenizer import word_tokenizer
 from shira_lab.worlds import WORLDS
 from shira_lab.worlds.grammar import Teller
 
-# Share of each world at the first and at the last step: copying is practised early, meadow tales at the end.
+# Share of each world at the first step and from SETTLED on: copying is practised early, meadow tales later.
 MIXTURE = {"meadow": (0.50, 0.80), "almanac": (0.15, 0.10), "inventory": (0.35, 0.10)}
+SETTLED = 0.4  # of the steps
 LOG_EVERY = 50  # steps
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of the tokenizer, checkpoint and log")
-    parser.add_argument("--steps", type=int, default=8500)
+    parser.add_argument("--steps", type=int, default=7000)
     parser.add_argument("--batch-size", type=int, default=16, help="texts a step")
     parser.add_argument("--learning-rate", type=float, default=3e-3, help="peak of a linear rise and decay")
     parser.add_argument("--warm-up", type=int, default=200, help="steps of the rise")
-    parser.add_argument("--vocabulary", type=int, default=2048)
     parser.add_argument("--hidden", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--heads", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0, help="of the initial weights and the texts")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--checkpoint-every", type=int, default=250, help="steps")
     return parser.parse_args()
 
 
 def load_tokenizer(arguments: argparse.Namespace) -> PreTrainedTokenizerFast:
-    """The run's tokenizer; the first call trains it on 4,000 texts of each world."""
+    """The run's tokenizer; the first call makes it of 4,000 texts of each world."""
     folder = arguments.run / "tokenizer"
     if not folder.exists():
         stories = (world.stories(4000, split="tokenizer") for world in WORLDS.values())
         texts = (story.text for world_stories in stories for story in world_stories)
-        train_tokenizer(texts, arguments.vocabulary).save_pretrained(folder)
+        word_tokenizer(texts).save_pretrained(folder)
     return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
@@ -77,7 +77,7 @@ def build_model(arguments: argparse.Namespace, tokenizer: PreTrainedTokenizerFas
 
 def texts_of_step(step: int, arguments: argparse.Namespace) -> list[str]:
     """The texts of one step, told nowhere else: their worlds and words follow from the step and the row."""
-    progress = step / arguments.steps
+    progress = min(1.0, step / (SETTLED * arguments.steps))
     shares = [first + (last - first) * progress for first, last in MIXTURE.values()]
     texts = []
     for row in range(arguments.batch_size):
@@ -145,7 +145,7 @@ class Run:
         self.counters["tokens"] += int(batch["attention_mask"].sum())
         self.counters["seconds"] += time.monotonic() - started
         seconds = round(self.counters["seconds"], 1)
-        return {**self.counters, "seconds": seconds, "loss": round(loss.item(), 4), "learning_rate": rate}
+        return {**self.counters, "seconds": seconds, "loss": round(loss.item(), 4), "learning_rate": round(rate, 8)}
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from transformers import OPTConfig, OPTForCausalLM, PreTrainedTokenizerFast
 
 from shira_lab.training.data import IGNORED, batches, collate, encode
 from shira_lab.training.evaluate import sample, story_loss, text_loss
-from shira_lab.training.tokenizer import train_tokenizer
+from shira_lab.training.tokenizer import word_tokenizer
 from shira_lab.worlds import get_world
 
 STORIES = get_world("meadow").stories(24)
@@ -19,7 +19,7 @@ TEXTS = [story.text for story in STORIES]
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
-    return train_tokenizer(TEXTS, vocab_size=400)
+    return word_tokenizer(TEXTS)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,12 @@ def test_a_row_is_bos_the_story_eos_and_reads_back(tokenizer: PreTrainedTokenize
 def test_any_text_survives_the_tokenizer(tokenizer: PreTrainedTokenizerFast) -> None:
     text = "Ça coûte 5 €, 'they' said:\n\t<odd> 日本"
     assert tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True) == text
+
+
+def test_each_word_and_mark_of_the_texts_is_one_token(tokenizer: PreTrainedTokenizerFast) -> None:
+    assert tokenizer.convert_ids_to_tokens(tokenizer('Once there was a "fox".')["input_ids"]) == [
+        "<s>", "Once", "Ġthere", "Ġwas", "Ġa", 'Ġ"', "f", "o", "x", '"', ".",
+    ]  # fmt: skip
 
 
 def test_padding_is_masked_and_never_a_label(tokenizer: PreTrainedTokenizerFast) -> None:

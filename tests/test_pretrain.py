@@ -15,7 +15,7 @@ from shira_lab.worlds import get_world
 def arguments(tmp_path_factory: pytest.TempPathFactory) -> argparse.Namespace:
     folder = tmp_path_factory.mktemp("run")
     return argparse.Namespace(
-        run=folder, steps=6, batch_size=3, learning_rate=1e-2, warm_up=2, vocabulary=600, hidden=16, layers=1,
+        run=folder, steps=6, batch_size=3, learning_rate=1e-2, warm_up=2, hidden=16, layers=1,
         heads=2, seed=0,
     )  # fmt: skip
 

@@ -22,6 +22,12 @@ def vocabulary(world: World) -> list[str]:
     return sorted(set(re.findall(r"[\w'-]+", " ".join(literals + phrases + derived))))
 
 
+def cries(world: World) -> list[str]:
+    """The words that open a speech in a world's templates: a quotation mark stands before them, not a space."""
+    templates = " ".join(template for beat in world.beats for template in beat)
+    return sorted(set(re.findall(r'(?<!\S)"(\w+)', templates)))
+
+
 _ITEMS = (
     "{sea_name} the pirate owns a {sea_object}.",
     "Seen on {sea_waters}: the {sea_home}, on a {sea_weather} {sea_watch}.",
@@ -30,7 +36,7 @@ _ITEMS = (
     "A {sea_trait} sailor with a {sea_mark} sold a {sea_trifle} at {sea_isle}.",
     "Sailors {sea_revel} until {sea_late}.",
     "Words of the sea: {sea_word}, {sea_word}, {sea_word}, {sea_word}.",
-    '"{sea_word}" and "{sea_word}" are heard at sea.',
+    '"{sea_cry}," say the sailors.',
     "{space_name} the {space_crew} owns a {space_object}.",
     "Seen above {space_planet}: the {space_home}, during a {space_phase}.",
     "{space_name} was {space_mood} and is now {space_relief}.",
@@ -38,7 +44,7 @@ _ITEMS = (
     "A {space_trait} {space_crew} from {space_planet} sold a {space_trifle}.",
     "Crews {space_work} until {space_signal}.",
     "Words of space: {space_word}, {space_word}, {space_word}, {space_word}.",
-    '"{space_word}" and "{space_word}" are heard in space.',
+    '"{space_cry}," says the radio.',
 )
 
 ALMANAC = World(
@@ -53,6 +59,7 @@ ALMANAC = World(
             **world.pools,
             "relief": list(world.derived["relief"][1].values()),
             "word": vocabulary(world),
+            "cry": cries(world),
         }.items()
     },
 )

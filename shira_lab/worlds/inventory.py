@@ -15,6 +15,7 @@ INVENTORY = World(
     name="inventory",
     about="lists that are repeated, for pretraining",
     beats=(
+        ("Inventory.",),
         (
             "{owner} packed a {first}, a {second} and a {third}.",
             "{owner} had a {first}, a {second} and a {third}.",

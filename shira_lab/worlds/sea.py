@@ -37,7 +37,7 @@ SEA = World(
         ),
         (
             "One {weather} {watch}, {hero} was {mood}.",
-            "{hero} paced the deck all {watch}, {mood} and {weather}.",
+            "{hero} paced the {weather} deck all {watch}, {mood} as never before.",
             "The {watch} was {weather}, and {he} grew {mood}.",
         ),
         (

@@ -37,7 +37,7 @@ SPACE = World(
         ),
         (
             "During the {phase}, {hero} became {mood}.",
-            "An alarm rang at {phase}, and {he} was {mood}.",
+            "An alarm rang in the {phase}, and {he} was {mood}.",
             "One {phase} in zero gravity left {hero} {mood}.",
         ),
         (
