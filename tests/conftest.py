@@ -1,0 +1,19 @@
+"""What all tests share: one seed, one thread, and property tests that draw the same examples on every machine."""
+
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """The models here are so small that threads cost more than they give."""
+    torch.set_num_threads(1)

@@ -1,0 +1,268 @@
+"""Masks have exactly r(m + n) ones, in every shape, dtype and type, and the random one has PEFT's bits."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from peft.tuners.shira.mask_functions import random_mask as peft_random_mask
+from tiny import FLOATS
+from torch import Tensor, nn
+
+from shira_lab import masks
+from shira_lab.budget import max_r, num_params
+from shira_lab.errors import ConfigError, MaskError
+from shira_lab.masks import random as random_module
+from shira_lab.masks import registry
+
+TYPES = ("random", "magnitude", "gradient", "snip", "struct", "block", "row_col")
+NESTED = ("random", "magnitude", "gradient", "snip", "struct")
+
+
+def linear(m: int, n: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> nn.Linear:
+    """A layer with a random weight and a random gradient."""
+    layer = nn.Linear(n, m, bias=False, dtype=torch.float32)
+    generator = torch.Generator().manual_seed(seed)
+    layer.weight.data = torch.randn(m, n, generator=generator).to(dtype)
+    layer.weight.grad = torch.randn(m, n, generator=generator).to(dtype)
+    return layer
+
+
+def mask(name: str, layer: nn.Linear, r: int, seed: int = 3) -> Tensor:
+    mask_fn = masks.find_mask(name)
+    assert mask_fn is not None
+    return mask_fn(layer, r, random_seed=seed)
+
+
+@st.composite
+def sizes(draw: st.DrawFn) -> tuple[int, int, int]:
+    """(m, n, r) with a legal r, often the largest."""
+    m, n = draw(st.integers(2, 40)), draw(st.integers(2, 40))
+    largest = max_r((m, n))
+    return m, n, draw(st.sampled_from([1, largest]) | st.integers(1, largest))
+
+
+@given(sizes(), st.sampled_from(TYPES), st.sampled_from(FLOATS), st.integers(0, 2**31))
+def test_every_mask_is_binary_with_exactly_the_budget(
+    size: tuple[int, int, int], name: str, dtype: torch.dtype, seed: int
+) -> None:
+    m, n, r = size
+    layer = linear(m, n, dtype, seed % 7)
+    found = mask(name, layer, r, seed)
+    assert (found.shape, found.dtype, found.device) == (layer.weight.shape, dtype, layer.weight.device)
+    assert bool(((found == 0) | (found == 1)).all())
+    assert int(found.count_nonzero()) == num_params(r, (m, n))
+
+
+@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("shape", [(6, 6), (3, 40), (40, 3), (2, 2)])
+def test_one_more_than_the_largest_r_is_refused_with_the_largest_named(name: str, shape: tuple[int, int]) -> None:
+    largest = max_r(shape)
+    with pytest.raises(
+        ConfigError, match=rf"r={largest + 1} is too large .* The largest r for this shape is {largest}\."
+    ):
+        mask(name, linear(*shape), largest + 1)
+
+
+@given(sizes(), st.integers(0, 2**63 - 1))
+def test_a_seeded_random_mask_is_pefts_bit_for_bit(size: tuple[int, int, int], seed: int) -> None:
+    m, n, r = size
+    layer = linear(m, n)
+    assert torch.equal(mask("random", layer, r, seed), peft_random_mask(layer, r, random_seed=seed))
+
+
+@pytest.mark.parametrize("shape, r", [((64, 64), 1), ((64, 64), 4), ((64, 64), 32), ((300, 200), 3), ((17, 1000), 1)])
+def test_the_short_way_and_the_full_shuffle_give_the_same_positions(
+    shape: tuple[int, int], r: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    k = num_params(r, shape)
+    short = random_module.random_positions(shape, k, 11)
+    monkeypatch.setattr(random_module, "_torch_shuffles_forward", lambda: False)
+    assert torch.equal(short, random_module.random_positions(shape, k, 11))
+
+
+def test_the_short_way_is_the_one_taken_for_a_sparse_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "randperm", lambda *_, **__: pytest.fail("all positions were shuffled"))
+    monkeypatch.setattr(random_module, "_torch_shuffles_forward", lambda: True)
+    assert random_module.random_positions((200, 200), 400, 5).numel() == 400
+
+
+def test_a_torch_that_shuffles_otherwise_is_noticed_and_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    shuffle = torch.randperm
+    monkeypatch.setattr(torch, "randperm", lambda n, generator: shuffle(n, generator=generator).flip(0))
+    random_module._torch_shuffles_forward.cache_clear()
+    try:
+        assert not random_module._torch_shuffles_forward()
+        expected = torch.randperm(40_000, generator=torch.Generator().manual_seed(5))[:400].sort().values
+        assert torch.equal(random_module.random_positions((200, 200), 400, 5), expected)
+    finally:
+        random_module._torch_shuffles_forward.cache_clear()
+
+
+@pytest.mark.parametrize("name", ("random", "block", "row_col"))
+def test_a_seed_reproduces_and_another_seed_differs(name: str) -> None:
+    layer = linear(30, 20)
+    assert torch.equal(mask(name, layer, 2, 5), mask(name, layer, 2, 5))
+    assert not torch.equal(mask(name, layer, 2, 5), mask(name, layer, 2, 6))
+
+
+@pytest.mark.parametrize("mask_fn", [masks.random_mask, masks.block_mask, masks.row_col_mask])
+def test_without_a_seed_torchs_global_generator_draws(mask_fn: Callable[..., Tensor]) -> None:
+    layer = linear(30, 20)
+    torch.manual_seed(4)
+    first, second = mask_fn(layer, 2), mask_fn(layer, 2)
+    torch.manual_seed(4)
+    assert torch.equal(first, mask_fn(layer, 2))
+    assert not torch.equal(first, second)
+
+
+@given(sizes(), st.sampled_from(NESTED), st.data())
+def test_the_mask_of_a_smaller_r_lies_inside_that_of_a_larger(
+    size: tuple[int, int, int], name: str, data: st.DataObject
+) -> None:
+    m, n, large = size
+    small = data.draw(st.integers(1, large))
+    layer = linear(m, n)
+    assert bool((mask(name, layer, small) <= mask(name, layer, large)).all())
+
+
+@given(sizes(), st.sampled_from(("magnitude", "gradient", "snip")), st.sampled_from(FLOATS), st.integers(1, 4))
+def test_ranked_masks_are_a_stable_descending_sort_with_ties(
+    size: tuple[int, int, int], name: str, dtype: torch.dtype, levels: int
+) -> None:
+    m, n, r = size
+    layer = linear(m, n)
+    layer.weight.data = (layer.weight.detach() * levels).round().to(dtype)  # a few values only: ties everywhere
+    gradient = (layer.weight.grad * levels).round().to(dtype)
+    layer.weight.grad = gradient
+    weight = layer.weight.detach()
+    score = {"magnitude": weight, "gradient": gradient, "snip": weight * gradient}[name].abs().flatten()
+    first = score.sort(descending=True, stable=True).indices[: num_params(r, (m, n))]
+    assert torch.equal(mask(name, layer, r).flatten().nonzero().flatten(), first.sort().values)
+
+
+def test_ties_beyond_the_sampled_bound_are_still_taken_from_the_left() -> None:
+    layer = linear(300, 300)
+    layer.weight.data = torch.ones(300, 300, dtype=torch.bfloat16)
+    layer.weight.data[:, ::5] = 2  # every sampled entry is large, most others are ties
+    expected = layer.weight.detach().flatten().float().sort(descending=True, stable=True).indices[: 120 * 600]
+    assert torch.equal(masks.magnitude_mask.positions(layer, 120), expected.sort().values)
+
+
+def test_snip_does_not_underflow_in_half_precision() -> None:
+    layer = linear(20, 20, torch.float16)
+    layer.weight.data *= 1e-3
+    layer.weight.grad = layer.weight.grad * 1e-4
+    score = (layer.weight.detach().double() * layer.weight.grad.double()).abs().flatten()
+    assert torch.equal(masks.snip_mask.positions(layer, 2), score.topk(80).indices.sort().values)
+
+
+def test_a_given_gradient_goes_before_the_layers_own() -> None:
+    layer = linear(20, 20)
+    given_gradient = torch.randn(20, 20)
+    found = masks.gradient_mask(layer, 2, gradient=given_gradient).flatten().nonzero().flatten()
+    assert torch.equal(found, given_gradient.abs().flatten().topk(80).indices.sort().values)
+
+
+def test_struct_holds_the_whole_diagonal_and_spreads_its_lines() -> None:
+    found = masks.struct_mask(linear(64, 64), 8)
+    assert bool(found.diagonal().all())
+    full_rows = (found.sum(1) == 64).nonzero().flatten()
+    assert int(torch.linalg.matrix_rank(found * torch.randn(64, 64))) == 64
+    assert full_rows.diff().max() <= 16
+
+
+def test_row_col_takes_whole_lines_and_block_whole_blocks() -> None:
+    rows = masks.row_col_mask(linear(32, 32), 2, random_seed=0)
+    assert int((rows.sum(1) == 32).sum()) >= 2 and int((rows.sum(0) == 32).sum()) >= 2
+    blocks = masks.block_mask(linear(32, 32), 2, block_size=8, random_seed=0)
+    assert blocks.view(4, 8, 4, 8).sum((1, 3)).unique().tolist() == [0, 64]
+
+
+# ---- what a mask function must return ------------------------------------------------------------------------------
+
+
+def ones(count: int, shape: tuple[int, int] = (6, 4), dtype: torch.dtype = torch.float32) -> Tensor:
+    out = torch.zeros(shape, dtype=dtype)
+    out.view(-1)[:count] = 1
+    return out
+
+
+BROKEN = {
+    "is a list; a mask function returns one torch.Tensor": lambda: [1, 0],
+    r"has shape \(4, 6\); expected the weight's, \(6, 4\)": lambda: ones(10, (4, 6)),
+    "is on device meta; expected the weight's, cpu": lambda: ones(10).to("meta"),
+    "has dtype torch.int64; expected the weight's, torch.float32, or torch.bool": lambda: ones(10, dtype=torch.int64),
+    "is not binary: it holds 0.5. Use 1 for an entry that trains, 0 for any other": lambda: ones(10) * 0.5,
+    "is not binary: it holds nan": lambda: ones(10) * float("nan"),
+    r"has 11 ones; r\(m \+ n\) = 10 are expected: leave out 1": lambda: ones(11),
+    r"has 8 ones; r\(m \+ n\) = 10 are expected: add 2": lambda: ones(8),
+}
+
+
+@pytest.mark.parametrize("message", BROKEN)
+def test_each_broken_promise_of_a_mask_function_has_its_own_message(message: str) -> None:
+    with pytest.raises(MaskError, match=f"The mask for layer 'x' {message}"):
+        masks.mask_positions(lambda *_, **__: BROKEN[message](), linear(6, 4), 1, "layer 'x'")
+
+
+def test_a_boolean_mask_is_welcome() -> None:
+    found = masks.mask_positions(lambda *_, **__: ones(10, dtype=torch.bool), linear(6, 4), 1)
+    assert found.tolist() == list(range(10))
+
+
+@pytest.mark.parametrize("name, what", [("magnitude", r"\|W\|"), ("gradient", "`gradient`"), ("snip", r"\|W \* G\|")])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_not_finite_cannot_be_ranked(name: str, what: str, bad: float) -> None:
+    layer = linear(6, 4)
+    (layer.weight.grad if name == "gradient" else layer.weight.data)[2, 2] = bad
+    with pytest.raises(MaskError, match=f"{what} holds NaN or infinite values; positions cannot be ranked by it"):
+        mask(name, layer, 1)
+
+
+def test_a_ranked_mask_without_a_gradient_says_how_to_give_one() -> None:
+    with pytest.raises(MaskError, match="needs a gradient: pass `calibration=` batches to `get_peft_model`"):
+        masks.gradient_mask(nn.Linear(4, 6), 1)
+    with pytest.raises(MaskError, match=r"`gradient` has shape \(2, 2\); expected the weight's, \(6, 4\)"):
+        masks.snip_mask(nn.Linear(4, 6), 1, gradient=torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, True, "8"])
+def test_a_block_size_is_a_positive_integer(size: object) -> None:
+    with pytest.raises(MaskError, match="`block_size` should be a positive integer; got"):
+        masks.block_mask(linear(6, 4), 1, block_size=size)
+
+
+# ---- names ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_MASKS", dict(registry._MASKS))
+
+
+def test_a_registered_function_is_a_mask_type_and_running_the_cell_again_replaces_it(fresh_registry: None) -> None:
+    assert masks.mask_types() == TYPES
+    for _ in range(2):
+
+        @masks.register_mask("mine")
+        def mine(base_layer: nn.Module, r: int) -> Tensor:
+            return ones(10)
+
+    assert masks.mask_types() == (*TYPES, "mine")
+    assert masks.find_mask("mine") is mine
+    assert masks.find_mask("yours") is None
+
+
+@pytest.mark.parametrize("name", ["", "my mask", "1st", 3])
+def test_a_mask_types_name_is_an_identifier(name: object) -> None:
+    with pytest.raises(MaskError, match="should be a Python identifier such as 'my_mask'"):
+        masks.register_mask(name)
+
+
+def test_built_in_names_are_taken_and_only_functions_are_masks(fresh_registry: None) -> None:
+    with pytest.raises(MaskError, match="The mask type 'random' is built in; choose another name"):
+        masks.register_mask("random")
+    with pytest.raises(MaskError, match="The mask type 'mine' should be a function"):
+        masks.register_mask("mine")(torch.ones(2, 2))
