@@ -38,8 +38,11 @@ lab: $(VENV)/.ready-lab  ## open JupyterLab on the first lesson
 demo: $(VENV)/.ready-demo  ## run the first lesson and write it to one file, build/demo.html
 	@$(BIN)/python scripts/demo.py $(LESSON) build/demo.html
 
-test: lint $(VENV)/.ready-test  ## run every check: style, types, tests, lessons, browser
-	$(BIN)/python -m pytest --nbval --nbval-current-env
+test: $(VENV)/.ready-test  ## run every check: style, types, tests, lessons, browser
+	@failed=; \
+	$(MAKE) --no-print-directory lint || failed="lint "; \
+	$(BIN)/python -m pytest --nbval --nbval-current-env || failed="$${failed}pytest"; \
+	test -z "$$failed" || { echo "failed: $$failed" >&2; exit 1; }
 
 lint: $(VENV)/.ready-test  ## ruff and mypy
 	$(BIN)/ruff check .
