@@ -12,6 +12,7 @@ from pathlib import Path
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
+from transformers.utils import logging
 
 from shira_lab.errors import ConfigError
 from shira_lab.masks.random import draw_seed
@@ -59,7 +60,7 @@ def finetune(
     assert settings.seed is not None
     set_seed(settings.seed)
     stories = Stories(settings, tokenizer)
-    use_cache = model.config.use_cache
+    use_cache, verbosity = model.config.use_cache, logging.get_verbosity()
     with tempfile.TemporaryDirectory() as nowhere:
         arguments = _arguments(settings, model, output, nowhere)
         trained = make_trainable(model, settings, stories.first_batches(CALIBRATION_BATCHES))
@@ -83,8 +84,9 @@ def finetune(
         finally:
             trained.config.use_cache = use_cache  # the Trainer switches it off
             trained.eval()
+            logging.set_verbosity(verbosity)
     if history.status == "running":
-        history.status = "finished"
+        history.status = "finished" if history.step == settings.steps else "stopped"
     recorder.tell(now=True)
     result = Finetuned(trained, model, tokenizer, history)
     if output is not None and processes.is_main_process:
@@ -142,6 +144,7 @@ def _arguments(settings: Settings, model: PreTrainedModel, output: Path | None, 
         save_strategy="steps" if output else "no",
         save_steps=settings.eval_every,
         save_total_limit=2,
+        log_level="error",
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,

@@ -41,8 +41,15 @@ class Finetuned:
 
     def before_and_after(self, prompt: str | None = None, seed: int = 0, temperature: float = 1.0) -> tuple[str, str]:
         """What the model told before training and what it tells now, after the same prompt and with the same seed."""
-        prompt = self.history.settings.prompt if prompt is None else prompt
-        tell = partial(sample, tokenizer=self.tokenizer, prompt=prompt, seed=seed, temperature=temperature)
+        settings = self.history.settings
+        tell = partial(
+            sample,
+            tokenizer=self.tokenizer,
+            prompt=settings.prompt if prompt is None else prompt,
+            temperature=temperature,
+            seed=seed,
+            max_new_tokens=settings.sample_tokens,
+        )
         with self.before() as base:
             before = tell(base)[0]
         return before, tell(self.model)[0]

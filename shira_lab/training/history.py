@@ -34,6 +34,7 @@ class Settings:
         eval_every: steps between two evaluations; the first is before step 1, the last after the final step.
         eval_stories: held-out stories of an evaluation.
         prompt: beginning of the sample text that each evaluation tells.
+        sample_tokens: the sample ends after so many tokens at the latest.
 
     Raises:
         ConfigError: for a value that cannot work, naming the field.
@@ -52,11 +53,12 @@ class Settings:
     eval_every: int = 25
     eval_stories: int = 32
     prompt: str = "Once there was"
+    sample_tokens: int = 160
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
             raise ConfigError(f"`method` should be one of {', '.join(get_args(Method))}; got {self.method!r}.")
-        for name in ("r", "steps", "batch_size", "eval_every", "eval_stories"):
+        for name in ("r", "steps", "batch_size", "eval_every", "eval_stories", "sample_tokens"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(f"`{name}` should be a positive integer; got {value!r}.")

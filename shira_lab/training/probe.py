@@ -35,8 +35,9 @@ class Probe:
 
     def text(self, step: int) -> SamplePoint:
         """A text after the settings' prompt."""
-        prompt = self.settings.prompt
-        return SamplePoint(step, prompt, sample(self.trained, self.tokenizer, 1, prompt=prompt, seed=SAMPLE_SEED)[0])
+        prompt, length = self.settings.prompt, self.settings.sample_tokens
+        texts = sample(self.trained, self.tokenizer, prompt=prompt, seed=SAMPLE_SEED, max_new_tokens=length)
+        return SamplePoint(step, prompt, texts[0])
 
     def _rank(self, step: int, path: str) -> RankPoint:
         found = spectrum(delta_weight(self.trained, self.base, path))

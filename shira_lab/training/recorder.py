@@ -60,7 +60,6 @@ class Recorder(TrainerCallback):
         self.history.steps.append(StepPoint(step, logs["loss"], time.monotonic() - self._began))
         stopped = self._should_stop is not None and _anyone(self._should_stop(), args.device)
         if stopped:
-            self.history.status = "stopped"
             control.should_training_stop = control.should_save = True
         if stopped or step == state.max_steps or step % self.history.settings.eval_every == 0:
             self._measure(step, control)
