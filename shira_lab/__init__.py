@@ -1,7 +1,7 @@
 """SHiRA, Sparse High Rank Adapters: train r(m + n) entries of a frozen weight, at fixed sparse positions.
 
-The names are PEFT's. The layers of the package, each importing only what stands before it: masks and spectra of tensors;
-adapters on models (here); training and data; figures; widgets.
+The names are PEFT's. The layers of the package, each importing only what stands before it: masks and spectra of
+tensors; adapters on models (here); training and data; figures; widgets.
 """
 
 from shira_lab.calibration import calibrate

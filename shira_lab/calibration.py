@@ -1,7 +1,7 @@
 """Gradients of frozen weights on a few batches, to choose positions by (the paper's Grad and SNIP masks).
 
-The paper leaves open how many samples to use and whether the absolute value comes before or after the mean over batches.
-Both are offered, because they choose different positions.
+The paper leaves open how many samples to use and whether the absolute value comes before or after the mean over
+batches. Both are offered, because they choose different positions.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from shira_lab.errors import ConfigError, MaskError
+from shira_lab.masks.positions import weight_of
 
 Reduction = Literal["mean_abs", "abs_mean"]
 
@@ -24,13 +25,16 @@ def calibrate(
 ) -> dict[str, Tensor]:
     """|G| of the weight of each layer, shape of the weight, over ``batches``.
 
-    ``mean_abs`` is mean_b |g_b|: entries that matter to any batch. ``abs_mean`` is |mean_b g_b|: entries on whose direction
-    the batches agree. g_b is the gradient of the loss of batch b; with batches of one sample it is that sample's.
+    ``mean_abs`` is mean_b |g_b|: entries that matter to any batch. ``abs_mean`` is |mean_b g_b|: entries on whose
+    direction the batches agree. g_b is the gradient of the loss of batch b; with batches of one sample it is that
+    sample's.
 
     Args:
-        model: the base model; it is put in eval mode meanwhile, and its gradients and flags come back as they were.
+        model: the base model; it is put in eval mode meanwhile, and its modes, gradients and flags come back as they
+            were.
         paths: paths of the linear layers.
-        batches: mappings, passed to the model as keyword arguments, whose output has a ``loss``; or anything ``loss_fn`` takes.
+        batches: mappings, passed to the model as keyword arguments, whose output has a ``loss``; or anything
+            ``loss_fn`` takes.
         loss_fn: ``loss_fn(model, batch) -> scalar``, for models without a ``loss``.
 
     Raises:
@@ -39,12 +43,13 @@ def calibrate(
     """
     if reduction not in ("mean_abs", "abs_mean"):
         raise ConfigError(f"`reduction` should be 'mean_abs' or 'abs_mean'; got {reduction!r}.")
-    weights = {path: model.get_submodule(path).weight for path in paths}
+    weights = {path: weight_of(model.get_submodule(path)) for path in paths}
     total = {path: torch.zeros_like(weight, dtype=torch.float32) for path, weight in weights.items()}
-    flags = {name: (p, p.requires_grad, p.grad) for name, p in model.named_parameters()}
-    was_training, count = model.training, 0
+    flags = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
+    modes = [(module, module.training) for module in model.modules()]
+    count = 0
     try:
-        model.eval().requires_grad_(False)
+        model.eval().requires_grad_(False).zero_grad()
         for weight in weights.values():
             weight.requires_grad_(True)
         for batch in batches:
@@ -55,8 +60,9 @@ def calibrate(
                     total[path] += weight.grad.abs() if reduction == "mean_abs" else weight.grad
                 weight.grad = None
     finally:
-        model.train(was_training)
-        for parameter, requires_grad, grad in flags.values():
+        for module, training in modes:
+            module.training = training
+        for parameter, requires_grad, grad in flags:
             parameter.requires_grad_(requires_grad)
             parameter.grad = grad
     if count == 0:

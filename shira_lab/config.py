@@ -18,8 +18,9 @@ from shira_lab.files import read_json, write_atomic
 from shira_lab.masks import MaskFn, find_mask, mask_types
 
 CONFIG_NAME = "adapter_config.json"
+#: The fields of a :class:`ShiraConfig` that say which positions train.
+MASK_FIELDS = ("mask_type", "random_seed", "seed_per_layer", "mask_kwargs", "mask_fn")
 T = TypeVar("T")
-
 
 # Options of features that are off, which PEFT's LoraConfig writes all the same.
 _PEFT_ALWAYS_WRITES = [("megatron_core", "megatron.core"), ("qalora_group_size", 16)]
@@ -31,13 +32,14 @@ class AdapterConfig:
 
     Args:
         r: size of the adapter: r(m + n) trainable numbers for an (m, n) weight.
-        target_modules: names (an exact path or its ending), one regular expression over the whole path, or "all-linear".
-            None takes the attention projections of a known architecture.
+        target_modules: names (an exact path or its ending), one regular expression over the whole path, or
+            "all-linear". None takes the attention projections of a known architecture.
         exclude_modules: names or one regular expression; these layers are left alone.
         layers_to_transform: indices of the transformer layers to adapt; None adapts all.
         rank_pattern: r by layer, as {pattern: r}; a pattern matches a path or its ending, as in PEFT.
         modules_to_save: further modules that train in full and are saved with the adapter, such as a classifier head.
-        fan_in_fan_out: the weight is stored as (in, out), as in GPT-2's Conv1D. Set to what the layer is, with a warning.
+        fan_in_fan_out: the weight is stored as (in, out), as in GPT-2's Conv1D. Set to what the layer is, with a
+            warning.
         inference_mode: the adapter is loaded to be used, not trained.
         extra: fields of a file that this package does not know, kept for the round trip.
     """
@@ -65,10 +67,15 @@ class AdapterConfig:
         self.exclude_modules = _names_or_pattern(self.exclude_modules, "exclude_modules")
         if isinstance(self.layers_to_transform, int):
             self.layers_to_transform = [self.layers_to_transform]
+        if self.layers_to_transform is not None and not _all_of(self.layers_to_transform, int):
+            raise ConfigError(
+                f"`layers_to_transform` should be a list of layer indices; got {self.layers_to_transform!r}."
+            )
+        _check_patterns(self.rank_pattern, "rank_pattern")
         for pattern, r in self.rank_pattern.items():
             check_r(r, f"rank_pattern['{pattern}']")
-        if isinstance(self.modules_to_save, str):
-            raise ConfigError(f"`modules_to_save` should be a list of names; got the string {self.modules_to_save!r}.")
+        if self.modules_to_save is not None and not _all_of(self.modules_to_save, str):
+            raise ConfigError(f"`modules_to_save` should be a list of names; got {self.modules_to_save!r}.")
 
     def r_for(self, layer: str) -> int:
         """The r of the layer at this path: that of the first matching ``rank_pattern``, else ``r``."""
@@ -104,7 +111,7 @@ class AdapterConfig:
             ConfigError: when ``peft_type`` is another one, or a field's value cannot work.
         """
         kinds = {kind.peft_type: kind for kind in (cls, *cls.__subclasses__()) if kind.peft_type}
-        kind = kinds.get(content.get("peft_type", ""))
+        kind = kinds.get(str(content.get("peft_type")))
         if kind is None:
             expected = " or ".join(map(repr, kinds))
             raise ConfigError(f"`peft_type` is {content.get('peft_type')!r}; expected {expected}.")
@@ -139,8 +146,8 @@ class ShiraConfig(AdapterConfig):
         seed_per_layer: False gives every layer the mask of ``random_seed`` itself, as PEFT does, so layers of one shape
             share one mask; True derives a seed from (random_seed, layer path) for each.
         mask_kwargs: further arguments of the mask function, for instance {"block_size": 8}.
-        init_weights: start the entries at zero, so that the adapted model is the base model; False starts them at randn,
-            for tests.
+        init_weights: start the entries at zero, so that the adapted model is the base model; False starts them at
+            randn, for tests.
         mask_fn: your own ``mask_fn(base_layer, r, **kwargs) -> mask``; not stored, the positions it gave are.
 
     Raises:
@@ -167,6 +174,11 @@ class ShiraConfig(AdapterConfig):
             raise ConfigError(f"`random_seed` should be None or an integer in [0, 2**63); got {seed!r}.")
         if not isinstance(self.mask_type, str):
             raise ConfigError(f"`mask_type` should be a name such as 'random'; got {self.mask_type!r}.")
+        given = sorted({"base_layer", "r", "random_seed", "gradient"} & set(self.mask_kwargs))
+        if given:
+            raise ConfigError(
+                f"`mask_kwargs` should not hold {', '.join(given)}: the mask function is given these anyway."
+            )
         self.mask_fn = self.mask_fn or find_mask(self.mask_type)
         if self.mask_fn is None and not self.inference_mode:
             warnings.warn(
@@ -174,6 +186,12 @@ class ShiraConfig(AdapterConfig):
                 "your own masking function by calling `config.mask_fn = my_mask_fn`.",
                 stacklevel=3,
             )
+
+    def copy(self, **changes: Any) -> Self:
+        """A config with some fields changed; another ``mask_type`` brings its own function."""
+        if "mask_type" in changes:
+            changes = {"mask_fn": None, **changes}
+        return super().copy(**changes)
 
 
 @dataclass
@@ -203,10 +221,16 @@ class LoraConfig(AdapterConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_patterns(self.alpha_pattern, "alpha_pattern")
+        for alpha in (self.lora_alpha, *self.alpha_pattern.values()):
+            if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha < float("inf"):
+                raise ConfigError(f"`lora_alpha` should be a number that is not negative; got {alpha!r}.")
         if not 0.0 <= self.lora_dropout < 1.0:
             raise ConfigError(f"`lora_dropout` should be in [0, 1); got {self.lora_dropout!r}.")
         if self.init_lora_weights not in (True, False, "gaussian"):
-            raise ConfigError(f"`init_lora_weights` should be True, False or 'gaussian'; got {self.init_lora_weights!r}.")
+            raise ConfigError(
+                f"`init_lora_weights` should be True, False or 'gaussian'; got {self.init_lora_weights!r}."
+            )
         if self.bias != "none":
             raise ConfigError(f"`bias` should be 'none', biases stay frozen here; got {self.bias!r}.")
 
@@ -228,6 +252,26 @@ def _first_match(patterns: dict[str, T], layer: str, default: T) -> T:
     return default
 
 
+def _all_of(values: Any, kind: type) -> bool:
+    return isinstance(values, list | tuple | set) and all(
+        isinstance(v, kind) and not isinstance(v, bool) for v in values
+    )
+
+
+def _check_patterns(patterns: Any, name: str) -> None:
+    if not isinstance(patterns, dict):
+        raise ConfigError(f"`{name}` should be a dict of {{pattern: value}}; got {patterns!r}.")
+    for pattern in patterns:
+        _check_regex(pattern, name)
+
+
+def _check_regex(pattern: str, name: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"`{name}` is not a valid regular expression: {pattern!r} ({error}).") from None
+
+
 def _names_or_pattern(value: Any, name: str) -> set[str] | str | None:
     """Lists become sets, as in PEFT; a string stays the regular expression it is."""
     if value is None:
@@ -235,12 +279,9 @@ def _names_or_pattern(value: Any, name: str) -> set[str] | str | None:
     if isinstance(value, str):
         if not value:
             raise ConfigError(f"`{name}` is an empty string; give names, a regular expression or 'all-linear'.")
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ConfigError(f"`{name}` is not a valid regular expression: {value!r} ({error}).") from None
+        _check_regex(value, name)
         return value
-    if not isinstance(value, list | tuple | set) or not all(isinstance(v, str) and v for v in value):
+    if not _all_of(value, str) or not all(value):
         raise ConfigError(f"`{name}` should be a list of module names or one regular expression; got {value!r}.")
     if not value and name == "target_modules":
         raise ConfigError("`target_modules` is empty; name at least one module, for instance ['q_proj', 'v_proj'].")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from shira_lab.calibration import calibrate
 from shira_lab.config import AdapterConfig, ShiraConfig
 from shira_lab.errors import AdapterError
+from shira_lab.layers import AdapterLayer
 from shira_lab.masks.function import wants_gradient
 from shira_lab.storage import fill_adapter, read_adapter, save_adapter
 from shira_lab.targets import find_targets
@@ -32,8 +33,8 @@ def get_peft_model(
     """Freeze ``model``, put a first adapter on it, and activate it. The model's layers are replaced in place.
 
     Args:
-        calibration: for masks that rank positions by a gradient: batches of model inputs with labels, or the gradients by
-            layer path that :func:`~shira_lab.calibration.calibrate` returns.
+        calibration: for masks that rank positions by a gradient: batches of model inputs with labels, or the gradients
+            by layer path that :func:`~shira_lab.calibration.calibrate` returns.
 
     Raises:
         ShiraError: when the config does not fit the model; the model is as before.
@@ -53,9 +54,10 @@ class PeftModel(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        if isinstance(model, PeftModel | AdapterModel):
+        if any(isinstance(module, AdapterModel | AdapterLayer) for module in model.modules()):
             raise AdapterError("This model has adapters already; use `add_adapter` on it, or `unload` them first.")
         self.base_model = AdapterModel(model)
+        self.training = model.training
 
     def __getattr__(self, name: str) -> Any:
         """Whatever is not defined here is the user's model's: config, device, get_input_embeddings, ..."""
@@ -70,9 +72,10 @@ class PeftModel(nn.Module):
         return self.base_model(*args, **kwargs)
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's ``generate``. Adapters are written once at its start, so a token costs what the base model's does."""
+        """The model's ``generate``. Adapters are written once, so that a token costs what the base model's does."""
+        generate: Any = self.base_model.model.generate
         with self.base_model.frozen():
-            return self.base_model.model.generate(*args, **kwargs)
+            return generate(*args, **kwargs)
 
     def get_base_model(self) -> nn.Module:
         return self.base_model.model
@@ -92,8 +95,10 @@ class PeftModel(nn.Module):
         """The name of the first active adapter."""
         return self.base_model.active_adapters[0]
 
-    def add_adapter(self, adapter_name: str, peft_config: AdapterConfig, calibration: Calibration | None = None) -> None:
-        """Put another adapter beside those that are there; it is not activated. Arguments as for :func:`get_peft_model`."""
+    def add_adapter(
+        self, adapter_name: str, peft_config: AdapterConfig, calibration: Calibration | None = None
+    ) -> None:
+        """Put another adapter beside those that are there, not active. Arguments as for :func:`get_peft_model`."""
         self.base_model.add_adapter(adapter_name, peft_config, self._gradients(peft_config, calibration))
 
     def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
@@ -105,7 +110,9 @@ class PeftModel(nn.Module):
 
     def set_mask(self, adapter_name: str, peft_config: ShiraConfig, calibration: Calibration | None = None) -> None:
         """Move a SHiRA adapter to another mask of the same size; values at positions in both masks stay."""
-        self.base_model.set_mask(adapter_name, peft_config, self._gradients(peft_config, calibration))
+        self.base_model.check_known([adapter_name])
+        paths = [path for path, layer in self.base_model.adapter_layers() if adapter_name in layer.adapters]
+        self.base_model.set_mask(adapter_name, peft_config, self._gradients(peft_config, calibration, paths))
 
     @contextmanager
     def disable_adapter(self) -> Iterator[None]:
@@ -162,12 +169,17 @@ class PeftModel(nn.Module):
         return peft_model
 
     def load_adapter(self, model_id: str | Path, adapter_name: str, is_trainable: bool = False) -> None:
-        """Add the adapter saved in a folder; it is not activated. Everything is checked before anything is changed."""
+        """Add the adapter saved in a folder; it is not activated. Everything is checked before anything is changed.
+
+        Unless ``is_trainable``, the whole model is put in eval mode, as in PEFT.
+        """
         self.base_model.check_new(adapter_name)
         loaded = read_adapter(self.base_model, Path(model_id))
         config = loaded.config.copy(inference_mode=not is_trainable)
         self.base_model.add_adapter(adapter_name, config, positions=loaded.positions)
         fill_adapter(self.base_model, adapter_name, loaded)
+        if not is_trainable:
+            self.eval()
 
     # ---- counting ---------------------------------------------------------------------------------------------------
 
@@ -178,14 +190,22 @@ class PeftModel(nn.Module):
 
     def print_trainable_parameters(self) -> None:
         trainable, total = self.get_nb_trainable_parameters()
-        print(f"trainable params: {trainable:,d} || all params: {total:,d} || trainable%: {100 * trainable / total:.4f}")
+        print(
+            f"trainable params: {trainable:,d} || all params: {total:,d} || trainable%: {100 * trainable / total:.4f}"
+        )
 
-    def _gradients(self, config: AdapterConfig, calibration: Calibration | None) -> dict[str, Tensor] | None:
-        """Calibrate where the config's mask wants a gradient; on the base model, whatever is active."""
+    def _gradients(
+        self, config: AdapterConfig, calibration: Calibration | None, paths: list[str] | None = None
+    ) -> dict[str, Tensor] | None:
+        """Calibrate the layers at ``paths``, or the config's targets, where its mask wants a gradient.
+
+        This happens on the base model, whatever is active.
+        """
         if calibration is None or isinstance(calibration, dict):
             return calibration
         if not (isinstance(config, ShiraConfig) and config.mask_fn and wants_gradient(config.mask_fn)):
             return None
-        paths = find_targets(self.base_model.model, dict(self.base_model.base_modules()), config)
+        if paths is None:
+            paths = find_targets(self.base_model.model, dict(self.base_model.base_modules()), config)
         with self.base_model.disable_adapter():
             return calibrate(self.base_model.model, paths, calibration)

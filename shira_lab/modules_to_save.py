@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from shira_lab.errors import ConfigError
+from shira_lab.errors import AdapterError, ConfigError
+from shira_lab.layers import AdapterLayer
 from shira_lab.targets import walk
 
 
@@ -43,14 +44,22 @@ class ModulesToSaveWrapper(nn.Module):
         return self.modules_to_save[self.active_adapter]
 
     def add_adapter(self, name: str) -> None:
-        self.modules_to_save[name] = copy.deepcopy(self.original_module).requires_grad_(True)
+        self.modules_to_save[name] = copy.deepcopy(self.original_module).requires_grad_(False)
 
     def set_adapter(self, names: list[str], inference_mode: bool = False) -> None:
-        """Run and train the copy of the last of these adapters that has one."""
-        held = [name for name in names if name in self.modules_to_save]
-        self.active_adapter = held[-1] if held else None
+        """Run and train the copy of the one of these adapters that has one."""
+        self.active_adapter = next((name for name in names if name in self.modules_to_save), None)
         for name, module in self.modules_to_save.items():
             module.requires_grad_(name == self.active_adapter and not inference_mode)
+
+    def check_active(self, names: list[str]) -> None:
+        """Raise :class:`AdapterError` if several of these adapters have a copy: copies do not add up as deltas do."""
+        held = [name for name in names if name in self.modules_to_save]
+        if len(held) > 1:
+            raise AdapterError(
+                f"Only one adapter can be set at a time for ModulesToSaveWrapper: {', '.join(held)} each have their "
+                "own copy of the module, and only one can run."
+            )
 
     def delete_adapter(self, name: str) -> None:
         if name in self.modules_to_save:
@@ -62,7 +71,7 @@ def find_modules_to_save(model: nn.Module, names: list[str] | None) -> list[str]
     """The paths of the modules with these names (paths or their endings).
 
     Raises:
-        ConfigError: when a name matches nothing.
+        ConfigError: when a name matches nothing, or a module that carries adapters itself.
     """
     modules = [path for path, _ in walk(model, stop_at=(ModulesToSaveWrapper,))]
     paths: list[str] = []
@@ -71,6 +80,9 @@ def find_modules_to_save(model: nn.Module, names: list[str] | None) -> list[str]
         if not found:
             raise ConfigError(f"`modules_to_save`: no module is named '{name}'. The top ones are {_top(model)}.")
         paths += found
+    for path in paths:
+        if any(isinstance(module, AdapterLayer) for module in model.get_submodule(path).modules()):
+            raise ConfigError(f"`modules_to_save`: '{path}' carries another adapter; delete that one first.")
     return paths
 
 

@@ -1,4 +1,7 @@
-"""From a config to the adapter of one layer: the mask is drawn, ranked or loaded here, and checked against the layer."""
+"""From a config to the adapter of one layer: the mask is drawn, ranked or loaded here, and checked."""
+
+import warnings
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,18 +13,23 @@ from shira_lab.layers import LoraAdapter, ShiraAdapter
 from shira_lab.layers.kinds import is_conv1d
 from shira_lab.masks import MaskFn, mask_positions, mask_types
 from shira_lab.masks.function import accepted, wants_gradient
-from shira_lab.masks.positions import shape_of
+from shira_lab.masks.positions import shape_of, weight_of
 from shira_lab.masks.random import draw_seed, layer_seed
 
+C = TypeVar("C", bound=AdapterConfig)
 
-def prepare_config(config: AdapterConfig, layers: list[nn.Module]) -> AdapterConfig:
-    """The config as it will be used and recorded: a seed is drawn where none is given, fan_in_fan_out follows the layers.
+
+def prepare_config(config: C, layers: list[nn.Module]) -> C:
+    """The config as it will be used and recorded: a seed is drawn where none is given, fan_in_fan_out follows the
+    layers.
 
     The caller's object is left alone, so that using it twice draws twice.
     """
     changes: dict[str, object] = {}
     stored_as_in_out = any(is_conv1d(layer) for layer in layers)
     if config.fan_in_fan_out != stored_as_in_out:
+        kind = "Conv1D, whose weight is stored as (in, out)" if stored_as_in_out else "nn.Linear"
+        warnings.warn(f"`fan_in_fan_out` is set to {stored_as_in_out}: the target is {kind}.", stacklevel=4)
         changes["fan_in_fan_out"] = stored_as_in_out
     if isinstance(config, ShiraConfig) and config.random_seed is None and _draws(config.mask_fn):
         changes["random_seed"] = draw_seed()
@@ -39,7 +47,7 @@ def make_adapter(
         ConfigError: when r is too large for the layer, or the config has no mask function.
         MaskError: when the mask is not a mask.
     """
-    weight = base_layer.weight
+    weight = weight_of(base_layer)
     if weight.is_meta:
         raise ConfigError(f"Layer '{path}' is on the meta device: it has no numbers to adapt. Load the weights first.")
     if weight.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):

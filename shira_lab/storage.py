@@ -1,6 +1,7 @@
 """Adapters on disk, in PEFT's layout: ``adapter_config.json`` and ``adapter_model.safetensors``.
 
-Saving is atomic. Loading checks everything, config and tensors against each other and against the model, before it changes
+Saving is atomic. Loading checks everything, config and tensors against each other and against the model, before it
+changes
 anything: an adapter may come from a stranger.
 """
 
@@ -13,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from shira_lab.budget import num_params
-from shira_lab.config import AdapterConfig, LoraConfig
+from shira_lab.config import CONFIG_NAME, AdapterConfig, LoraConfig
 from shira_lab.errors import StorageError
-from shira_lab.files import read_bytes, write_atomic
+from shira_lab.files import read_bytes, read_json, write_atomic
 from shira_lab.layers import ShiraAdapter
 from shira_lab.layers.kinds import is_conv1d
 from shira_lab.masks.positions import from_indices, shape_of
@@ -78,10 +79,10 @@ def read_adapter(model: AdapterModel, folder: Path) -> LoadedAdapter:
     paths = find_targets(model.model, modules, config)
     file = folder / WEIGHTS_NAME
     found = _read_tensors(file)
-    expected = _expected_shapes(model.model, modules, paths, config)
+    expected = _expected_tensors(model.model, modules, paths, config)
     _check_names(file, set(expected), set(found))
-    for key, shape in expected.items():
-        _check_tensor(file, key, found[key], shape)
+    for key, like in expected.items():
+        _check_tensor(file, key, found[key], like)
     positions: dict[str, Tensor] = {}
     tensors = {key: value for key, value in found.items() if not key.endswith(".shira_indices")}
     for key in found.keys() - tensors.keys():
@@ -117,41 +118,48 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
     return {key.removeprefix(_PREFIX): value for key, value in tensors.items()}
 
 
-def _expected_shapes(
+def _expected_tensors(
     model: nn.Module, modules: dict[str, nn.Module], paths: list[str], config: AdapterConfig
-) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
+) -> dict[str, Tensor]:
+    """What the file should hold, on the meta device: names, shapes and dtypes."""
+    expected: dict[str, Tensor] = {}
     for path in paths:
         shape, r = shape_of(modules[path]), config.r_for(path)
         if isinstance(config, LoraConfig):
             out_features, in_features = shape[::-1] if is_conv1d(modules[path]) else shape
-            shapes |= {f"{path}.lora_A.weight": (r, in_features), f"{path}.lora_B.weight": (out_features, r)}
+            expected[f"{path}.lora_A.weight"] = torch.empty(r, in_features, device="meta")
+            expected[f"{path}.lora_B.weight"] = torch.empty(out_features, r, device="meta")
         else:
             k = num_params(r, shape)
-            shapes |= {f"{path}.shira_weight": (k,), f"{path}.shira_indices": (2, k)}
+            expected[f"{path}.shira_weight"] = torch.empty(k, device="meta")
+            expected[f"{path}.shira_indices"] = torch.empty(2, k, dtype=torch.int32, device="meta")
     for path in find_modules_to_save(model, config.modules_to_save):
         module = model.get_submodule(path)
         state = getattr(module, "original_module", module).state_dict()
-        shapes |= {f"{path}.{key}": tuple(value.shape) for key, value in state.items()}
-    return shapes
+        expected |= {f"{path}.{key}": value.to("meta") for key, value in state.items()}
+    return expected
 
 
 def _check_names(file: Path, expected: set[str], found: set[str]) -> None:
     for names, problem in ((expected - found, "is missing"), (found - expected, "is not expected")):
         if names:
             raise StorageError(
-                f"{file}: tensor '{min(names)}' {problem} ({len(names)} such). Is it an adapter of this model, saved with this "
-                "config?"
+                f"{file}: tensor '{min(names)}' {problem} ({len(names)} such). Is it an adapter of this model, saved "
+                "with this config?"
             )
 
 
-def _check_tensor(file: Path, key: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(tensor.shape) != shape:
+def _check_tensor(file: Path, key: str, tensor: Tensor, like: Tensor) -> None:
+    if tensor.shape != like.shape:
         raise StorageError(
-            f"{file}: tensor '{key}' has shape {tuple(tensor.shape)}; the model and config need {shape}."
+            f"{file}: tensor '{key}' has shape {tuple(tensor.shape)}; the model and config need {tuple(like.shape)}."
         )
-    integers = key.endswith(".shira_indices")
-    if not (tensor.dtype.is_floating_point or (integers and tensor.dtype in (torch.int32, torch.int64))):
+    usable = {like.dtype}
+    if like.is_floating_point() or key.endswith(".shira_indices"):
+        usable |= {torch.float32, torch.float64, torch.float16, torch.bfloat16}
+    if not like.is_floating_point():
+        usable |= {torch.int32, torch.int64}
+    if tensor.dtype not in usable:
         raise StorageError(f"{file}: tensor '{key}' has dtype {tensor.dtype}, which cannot be used there.")
     if tensor.dtype.is_floating_point and not bool(torch.isfinite(tensor).all()):
         raise StorageError(f"{file}: tensor '{key}' holds NaN or infinite values.")
@@ -171,11 +179,11 @@ def _check_positions(file: Path, key: str, indices: Tensor, shape: tuple[int, in
 
 
 def _check_same_kind(folder: Path, config: AdapterConfig) -> None:
-    if not (folder / "adapter_config.json").is_file():
+    if not (folder / CONFIG_NAME).is_file():
         return
-    there = AdapterConfig.from_pretrained(folder).peft_type
+    there = read_json(folder / CONFIG_NAME).get("peft_type")
     if there != config.peft_type:
         raise StorageError(
-            f"{folder} holds a {there} adapter; saving this {config.peft_type} adapter there would overwrite it. Choose "
-            "another folder, or delete that one first."
+            f"{folder} holds a {there} adapter; saving this {config.peft_type} adapter there would overwrite it. "
+            "Choose another folder, or delete that one first."
         )

@@ -1,4 +1,5 @@
-"""Which layers of a model an adapter goes to: names, a regular expression, "all-linear", or what suits the architecture.
+"""Which layers of a model an adapter goes to: names, a regular expression, "all-linear", or what suits the
+architecture.
 
 The matching rules are PEFT's, so that one config finds the same layers there and here.
 """
@@ -15,21 +16,31 @@ from shira_lab.layers.kinds import is_linear
 
 #: The attention projections that are adapted when ``target_modules`` is None, by ``model.config.model_type``.
 DEFAULT_TARGETS: dict[str, tuple[str, ...]] = {
+    "bart": ("q_proj", "v_proj"),
     "bert": ("query", "value"),
+    "bloom": ("query_key_value",),
+    "deberta": ("in_proj",),
+    "deberta-v2": ("query_proj", "value_proj"),
     "distilbert": ("q_lin", "v_lin"),
+    "falcon": ("query_key_value",),
     "gemma": ("q_proj", "v_proj"),
     "gemma2": ("q_proj", "v_proj"),
     "gemma3_text": ("q_proj", "v_proj"),
     "gpt2": ("c_attn",),
+    "gpt_neo": ("q_proj", "v_proj"),
     "gpt_neox": ("query_key_value",),
+    "gptj": ("q_proj", "v_proj"),
     "llama": ("q_proj", "v_proj"),
     "mistral": ("q_proj", "v_proj"),
+    "mixtral": ("q_proj", "v_proj"),
     "opt": ("q_proj", "v_proj"),
+    "phi": ("q_proj", "v_proj"),
     "phi3": ("qkv_proj",),
     "qwen2": ("q_proj", "v_proj"),
     "qwen3": ("q_proj", "v_proj"),
     "roberta": ("query", "value"),
     "t5": ("q", "v"),
+    "xlm-roberta": ("query", "value"),
 }
 
 
@@ -55,23 +66,25 @@ def find_targets(model: nn.Module, modules: dict[str, nn.Module], config: Adapte
     wanted = _wanted(model, config)
     if wanted == "all-linear":
         head = _output_layer(model)
-        paths = [path for path, module in modules.items() if is_linear(module) and module is not head]
+        paths = [path for path, module in modules.items() if is_linear(module) and path != head]
     else:
         paths = [path for path in modules if _matches(path, wanted)]
         if not paths:
             raise ConfigError(_nothing_matches(wanted, modules))
     paths = [path for path in paths if not _matches(path, config.exclude_modules)]
+    paths = [path for path in paths if not _inside(path, config.modules_to_save or [])]
     paths = [path for path in paths if _in_layers(path, config.layers_to_transform)]
     if not paths:
         raise ConfigError(
-            f"`target_modules={_show(wanted)}` matches, but `exclude_modules={_show(config.exclude_modules)}` and "
-            f"`layers_to_transform={config.layers_to_transform}` leave no layer. Loosen one of them."
+            f"`target_modules={_show(wanted)}` matches, but `exclude_modules={_show(config.exclude_modules)}`, "
+            f"`layers_to_transform={config.layers_to_transform}` and `modules_to_save={config.modules_to_save}` "
+            "leave no layer. Loosen one of them."
         )
     for path in paths:
         if not is_linear(modules[path]):
             raise ConfigError(
-                f"Target module '{path}' is a {type(modules[path]).__name__}, which is not supported; only nn.Linear and "
-                "Conv1D layers can be adapted. Name the linear layers inside it, or use exclude_modules."
+                f"Target module '{path}' is a {type(modules[path]).__name__}, which is not supported; only "
+                "nn.Linear and Conv1D layers can be adapted. Name the linear layers inside it, or use exclude_modules."
             )
     return paths
 
@@ -82,8 +95,8 @@ def _wanted(model: nn.Module, config: AdapterConfig) -> Collection[str] | str:
     model_type = getattr(getattr(model, "config", None), "model_type", None)
     if model_type not in DEFAULT_TARGETS:
         raise ConfigError(
-            f"Please specify `target_modules` in `peft_config`: there is no default for the model type {model_type!r}, only "
-            f"for {', '.join(DEFAULT_TARGETS)}."
+            f"Please specify `target_modules` in `peft_config`: there is no default for the model type {model_type!r}, "
+            f"only for {', '.join(DEFAULT_TARGETS)}."
         )
     return set(DEFAULT_TARGETS[model_type])
 
@@ -97,6 +110,11 @@ def _matches(path: str, wanted: Collection[str] | str | None) -> bool:
     return any(path == name or path.endswith(f".{name}") for name in wanted)
 
 
+def _inside(path: str, names: Collection[str]) -> bool:
+    """Whether the path leads to or into a module of one of these names; such a module trains in full already."""
+    return any(f".{name}." in f".{path}." for name in names)
+
+
 def _in_layers(path: str, layers: list[int] | int | None) -> bool:
     """Whether the first number in the path, the index of its transformer layer, is among ``layers``."""
     if layers is None:
@@ -105,11 +123,11 @@ def _in_layers(path: str, layers: list[int] | int | None) -> bool:
     return index is not None and isinstance(layers, list) and int(index[1]) in layers
 
 
-def _output_layer(model: nn.Module) -> nn.Module | None:
-    """The head over the vocabulary, which "all-linear" leaves out, as in PEFT."""
+def _output_layer(model: nn.Module) -> str | None:
+    """The path of the head over the vocabulary, which "all-linear" leaves out, as in PEFT."""
     get = getattr(model, "get_output_embeddings", None)
     head = get() if callable(get) else None
-    return head if isinstance(head, nn.Module) else None
+    return next((path for path, module in walk(model) if module is head), None)
 
 
 def _nothing_matches(wanted: Collection[str] | str, modules: dict[str, nn.Module]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from shira_lab.config import AdapterConfig, ShiraConfig
+from shira_lab.config import MASK_FIELDS, AdapterConfig, ShiraConfig
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 from shira_lab.modules_to_save import ModulesToSaveWrapper, wrap_modules
@@ -17,7 +17,7 @@ from shira_lab.recipe import draw_positions, make_adapter, prepare_config
 from shira_lab.targets import find_targets, walk
 
 #: Names that would collide with attributes of the containers that adapters live in.
-_RESERVED = frozenset(dir(nn.ModuleDict))
+_RESERVED = frozenset(dir(nn.ModuleDict()))
 
 
 class AdapterModel(nn.Module):
@@ -31,7 +31,8 @@ class AdapterModel(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model.requires_grad_(False)
+        self.model = model
+        self.training = model.training
         self.peft_config: dict[str, AdapterConfig] = {}
         self.active_adapters: list[str] = []
 
@@ -78,6 +79,8 @@ class AdapterModel(nn.Module):
             path: make_adapter(path, modules[path], config, (gradients or {}).get(path), (positions or {}).get(path))
             for path in paths
         }
+        if not self.peft_config:
+            self.model.requires_grad_(False)
         wrap_modules(self.model, name, config.modules_to_save)
         shared = _shared_weights(self.model)
         existing = dict(self.adapter_layers())
@@ -91,24 +94,27 @@ class AdapterModel(nn.Module):
         self.peft_config[name] = config
 
     def delete_adapter(self, name: str) -> None:
-        """Remove an adapter; when it was the only active one, the first that is left becomes active."""
+        """Remove an adapter; when it was the only active one, the first that is left becomes active and trains."""
         self.check_known([name])
         for _, layer in self.adapter_layers():
             layer.delete_adapter(name)
         for wrapper in self._wrappers():
             wrapper.delete_adapter(name)
         del self.peft_config[name]
-        remaining = [n for n in self.active_adapters if n != name] or list(self.peft_config)[:1]
-        self.set_adapter(remaining)
+        if name in self.active_adapters:
+            self.set_adapter([n for n in self.active_adapters if n != name] or list(self.peft_config)[:1])
 
     def set_adapter(self, names: str | Iterable[str], inference_mode: bool = False) -> None:
-        """Activate one or more adapters; only they train. A merged model is unmerged; the weights follow when next used.
+        """Activate one or more adapters; only they train. A merged model is unmerged; the weights follow when next
+        used.
 
         Raises:
-            AdapterError: for a name that is not there.
+            AdapterError: for a name that is not there, or several adapters with a copy of one module to save.
         """
-        names = [names] if isinstance(names, str) else list(names)
+        names = [names] if isinstance(names, str) else list(dict.fromkeys(names))
         self.check_known(names)
+        for wrapper in self._wrappers():
+            wrapper.check_active(names)
         for _, layer in self.adapter_layers():
             layer.merged_adapters = []
             layer.set_adapter(names, inference_mode)
@@ -141,7 +147,7 @@ class AdapterModel(nn.Module):
         layers = list(self.adapter_layers())
         if merge:
             for _, layer in layers:
-                layer.check_mergeable(self.active_adapters)
+                layer.check_mergeable(self.active_adapters, for_good=True)
         for path, layer in layers:
             _replace(self.model, path, layer.unload(merge))
         for path, wrapper in self.wrapped_modules():
@@ -191,7 +197,8 @@ class AdapterModel(nn.Module):
             layer.check_same_size(name, positions[path].numel())
         for path, layer in layers.items():
             layer.set_positions(name, positions[path])
-        self.peft_config[name] = config
+        mask = {field: getattr(config, field) for field in MASK_FIELDS}
+        self.peft_config[name] = self.peft_config[name].copy(**mask)
 
     # ---- helpers ----------------------------------------------------------------------------------------------------
 
@@ -209,13 +216,13 @@ class AdapterModel(nn.Module):
     def check_known(self, names: Iterable[str]) -> None:
         for name in names:
             if name not in self.peft_config:
-                raise AdapterError(f"Adapter {name} not found: this model has {list(self.peft_config) or 'none'}.")
+                raise AdapterError(f"Adapter {name} does not exist: this model has {list(self.peft_config) or 'none'}.")
 
     def check_new(self, name: str) -> None:
         if not isinstance(name, str) or not name or "." in name or "/" in name or name in _RESERVED:
             raise AdapterError(
-                f"{name!r} cannot be an adapter name: use a non-empty string without dots and slashes that is no attribute "
-                "of a module, for instance 'default'."
+                f"{name!r} cannot be an adapter name: use a non-empty string without dots and slashes that is "
+                "no attribute of a module, for instance 'default'."
             )
         if name in self.peft_config:
             raise AdapterError(f"Adapter with name {name} already exists; delete it first or choose another name.")
@@ -225,7 +232,7 @@ def _shared_weights(model: nn.Module) -> set[int]:
     """ids of the parameters that more than one module holds, such as an output layer tied to the embedding."""
     seen: set[int] = set()
     shared: set[int] = set()
-    for module in model.modules():
+    for _, module in model.named_modules(remove_duplicate=False):
         for parameter in module._parameters.values():
             if parameter is not None:
                 (shared if id(parameter) in seen else seen).add(id(parameter))

@@ -1,4 +1,4 @@
-"""What hangs on one linear layer, under the names that PEFT gives it: values, positions, factors, r and scaling by adapter."""
+"""What hangs on one linear layer, under the names that PEFT gives it: values, positions, factors, r and scaling."""
 
 from collections.abc import Iterator, MutableMapping
 
@@ -8,6 +8,7 @@ from shira_lab.errors import AdapterError
 from shira_lab.layers.kinds import is_conv1d
 from shira_lab.layers.lora import LoraAdapter
 from shira_lab.layers.shira import ShiraAdapter
+from shira_lab.masks.positions import shape_of, weight_of
 
 Adapter = ShiraAdapter | LoraAdapter
 
@@ -26,7 +27,7 @@ class AdapterHolder(nn.Module):
         super().__init__()
         self.base_layer = base_layer
         self.adapters = nn.ModuleDict()
-        m, n = base_layer.weight.shape
+        m, n = shape_of(base_layer)
         self.fan_in_fan_out = is_conv1d(base_layer)
         self.in_features, self.out_features = (m, n) if self.fan_in_fan_out else (n, m)
 
@@ -36,11 +37,13 @@ class AdapterHolder(nn.Module):
     @property
     def weight(self) -> Tensor:
         """The base layer's weight, with whatever is written into it at the moment."""
-        return self.base_layer.weight
+        return weight_of(self.base_layer)
 
     @property
     def bias(self) -> Tensor | None:
-        return self.base_layer.bias
+        bias = self.base_layer.bias
+        assert bias is None or isinstance(bias, Tensor)
+        return bias
 
     @property
     def r(self) -> dict[str, int]:
@@ -115,7 +118,9 @@ class ShiraWeights(MutableMapping[str, nn.Parameter]):
                 f"`shira_weight['{name}']` has {adapter.shira_weight.numel()} values; got a tensor of shape "
                 f"{tuple(values.shape)}."
             )
-        adapter.shira_weight = values if isinstance(values, nn.Parameter) else nn.Parameter(values)
+        if not isinstance(values, nn.Parameter):
+            values = nn.Parameter(values.detach(), requires_grad=adapter.shira_weight.requires_grad)
+        adapter.shira_weight = values
 
     def __delitem__(self, name: str) -> None:
         raise AdapterError(f"Use `delete_adapter('{name}')` to remove an adapter.")

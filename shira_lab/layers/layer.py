@@ -37,7 +37,7 @@ class AdapterLayer(AdapterHolder):
         self.merged_adapters: list[str] = []
         self.disable_adapters = False
         self.frozen = False  # inside generate: the weight is up to date and nobody trains
-        self._in_place = in_place and base_layer.weight.is_contiguous()
+        self._in_place = in_place and self.weight.is_contiguous()
         self._overlay = Overlay()
         self.register_state_dict_post_hook(_show_base_weight)
 
@@ -49,7 +49,7 @@ class AdapterLayer(AdapterHolder):
 
     def add_adapter(self, name: str, adapter: Adapter) -> None:
         """Take in a new adapter; it neither acts nor trains until :meth:`set_adapter`."""
-        self.adapters[name] = adapter.requires_grad_(False)
+        self.adapters[name] = adapter.requires_grad_(False).train(self.training)
 
     def set_adapter(self, names: Iterable[str], inference_mode: bool = False) -> None:
         """Activate these adapters, where the layer has them; only they train, and none in ``inference_mode``."""
@@ -60,7 +60,8 @@ class AdapterLayer(AdapterHolder):
     def delete_adapter(self, name: str) -> None:
         """Forget the adapter. Merged or not, nothing of it stays in the weight."""
         if name in self.adapters:
-            self.get_adapter(name)
+            if name in self.merged_adapters:
+                self._overlay.restore(self.weight)
             self.merged_adapters = [n for n in self.merged_adapters if n != name]
             self.active_adapters = [n for n in self.active_adapters if n != name]
             del self.adapters[name]
@@ -84,8 +85,8 @@ class AdapterLayer(AdapterHolder):
             raise AdapterError(f"Adapter '{name}' is a LoRA adapter; only SHiRA adapters have a mask.")
         if k != adapter.positions.numel():
             raise AdapterError(
-                f"The new mask has {k:,} positions; adapter '{name}' has {adapter.positions.numel():,} values. Keep r, or "
-                "add a new adapter."
+                f"The new mask has {k:,} positions; adapter '{name}' has {adapter.positions.numel():,} values. "
+                "Keep r, or add a new adapter."
             )
 
     def clean_base_layer(self) -> nn.Module:
@@ -99,38 +100,46 @@ class AdapterLayer(AdapterHolder):
 
     def base_weight(self) -> Tensor:
         """The base weight without any adapter: the weight itself, or a copy while something is written into it."""
-        return self._overlay.base(self.base_layer.weight)
+        return self._overlay.base(self.weight)
 
     def merge(self, adapter_names: list[str] | None = None) -> None:
         """Write these adapters (the active ones if None) into the weight until :meth:`unmerge`.
 
         Raises:
-            AdapterError: when the result would hold NaN or infinite values; nothing has changed then.
+            AdapterError: when the weight is shared, or the result would hold NaN or infinite values; nothing has
+            changed then.
         """
         names = self.active_adapters if adapter_names is None else adapter_names
         self.check_mergeable(names)
         merged = self._with_merged(names)
-        self._write([self.get_adapter(name).delta() for name in merged])
+        self._overlay.backwards.clear()  # a backward pass that needs the weight as it was will be told so by autograd
+        self._overlay.write(self.weight, [self.get_adapter(name).delta() for name in merged])
         self.merged_adapters = merged
 
-    def check_mergeable(self, names: Iterable[str]) -> None:
-        """Raise what :meth:`merge` would raise, and change nothing."""
+    def check_mergeable(self, names: Iterable[str], for_good: bool = False) -> None:
+        """Raise what :meth:`merge`, or :meth:`unload` if ``for_good``, would raise, and change nothing."""
+        if not (self._in_place or for_good):
+            raise AdapterError(
+                "This layer's weight is shared with another module, so an adapter cannot be merged into it without "
+                "changing both. Leave the adapter active instead, or use `merge_and_unload`, which gives the layer a "
+                "weight of its own."
+            )
         deltas = [self.get_adapter(name).delta() for name in self._with_merged(names)]
         if not bool(torch.isfinite(with_deltas(self.base_weight(), deltas)).all()):
             raise AdapterError(
-                f"NaNs detected in the merged weights, or infinite values. The adapter {', '.join(names)} seems to be "
-                "broken; nothing was merged."
+                "NaNs detected in the merged weights, or infinite values. The adapter "
+                f"{', '.join(names)} seems to be broken; nothing was merged."
             )
 
     def unmerge(self) -> None:
         """Undo :meth:`merge`, bit for bit."""
         self.merged_adapters = []
-        self._overlay.restore(self.base_layer.weight)
+        self._overlay.restore(self.weight)
 
     def unload(self, merge: bool = False) -> nn.Module:
         """The bare base layer: as it was, or with the active adapters merged into it for good."""
         if merge and not self._in_place:
-            weight = with_deltas(self.base_layer.weight.detach(), [self.get_adapter(n).delta() for n in self.active_adapters])
+            weight = with_deltas(self.weight.detach(), [self.get_adapter(n).delta() for n in self.active_adapters])
             self.base_layer.weight = nn.Parameter(weight, requires_grad=False)
         elif merge:
             self.merge()
@@ -161,7 +170,7 @@ class AdapterLayer(AdapterHolder):
         wanted = self._wanted()
         if not self._in_place:
             return not wanted
-        return self._overlay.write(self.base_layer.weight, wanted)
+        return self._overlay.write(self.weight, wanted)
 
     def _wanted(self) -> list[Delta]:
         """What the weight should hold beyond its base."""
@@ -194,16 +203,6 @@ class AdapterLayer(AdapterHolder):
         new = [name for name in names if name in self.adapters and name not in self.merged_adapters]
         return self.merged_adapters + new
 
-    def _write(self, deltas: list[Delta]) -> None:
-        if not self._in_place:
-            raise AdapterError(
-                "This layer's weight is shared with another module, so an adapter cannot be merged into it without "
-                "changing both. Leave the adapter active instead, or use `merge_and_unload`, which gives the layer a "
-                "weight of its own."
-            )
-        if not self._overlay.write(self.base_layer.weight, deltas):
-            raise AdapterError("A backward pass is still owed to this layer; run it, or drop its loss, before merging.")
-
     # ---- moving, copying, storing -----------------------------------------------------------------------------------
 
     def _apply(self, fn: Any, recurse: bool = True) -> "AdapterLayer":
@@ -221,7 +220,7 @@ class AdapterLayer(AdapterHolder):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._overlay.adopt(self.base_layer.weight)
+        self._overlay.adopt(self.weight)
 
 
 def _show_base_weight(layer: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:

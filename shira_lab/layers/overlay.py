@@ -62,6 +62,11 @@ class Overlay:
     version: int = -1  # the weight's version after the last write here
     backwards: "weakref.WeakSet[Backward]" = field(default_factory=weakref.WeakSet)
 
+    @property
+    def owed(self) -> bool:
+        """Whether a backward pass is still to come that needs the weight as it is."""
+        return any(backward.owed for backward in self.backwards)
+
     @torch.no_grad()
     def write(self, weight: Tensor, deltas: Sequence[Delta]) -> bool:
         """Make ``weight`` the base weight plus ``deltas``. Returns False, with nothing touched, if it must stay.
@@ -72,7 +77,7 @@ class Overlay:
         if len(deltas) == len(self.written) and all(map(Delta.like, deltas, self.written)):
             self._check_untouched(weight)
             return True
-        if any(backward.owed for backward in self.backwards):
+        if self.owed:
             return False
         with torch.inference_mode(False):
             if not self._same_places(deltas):
@@ -115,8 +120,9 @@ class Overlay:
     def _check_untouched(self, weight: Tensor) -> None:
         if self.originals is not None and weight._version != self.version:
             raise AdapterError(
-                "The base weight was changed in place while an adapter was written into it, so its original values are no "
-                "longer known. Change base weights inside `with model.disable_adapter():` or through `load_state_dict`."
+                "The base weight was changed in place while an adapter was written into it, so its original values "
+                "are no longer known. Change base weights inside `with model.disable_adapter():` or through "
+                "`load_state_dict`."
             )
 
     def __getstate__(self) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
     W' = W + scaling * S,    S[position_i] = values_i,    zero elsewhere            (arXiv 2406.13175, section 3)
 
-Forward, S is written into the weight (see :mod:`shira_lab.layers.overlay`) and the layer runs as it always does. Backward,
-:class:`Tap` reads the k entries of the weight's gradient off the layer's input and the gradient of its output:
+Forward, S is written into the weight (see :mod:`shira_lab.layers.overlay`) and the layer runs as it always does.
+Backward, :class:`Tap` reads the k entries of the weight's gradient off the layer's input and the gradient of its
+output:
 
     y = x W'^T   =>   dL/dvalues_i = scaling * sum_t g[t, row_i] x[t, column_i],    g = dL/dy
 """
@@ -75,24 +76,25 @@ class ShiraAdapter(nn.Module):
 
 
 class Tap(torch.autograd.Function):
-    """The identity on a linear layer's output whose backward pass computes the gradient of sparse entries of its weight.
+    """The identity on a linear layer's output whose backward pass computes the gradient of sparse entries of its
+    weight.
 
     It saves the layer's input, as LoRA does, and never builds the dense gradient.
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, output: Tensor, x: Tensor, values: Tensor, adapter: ShiraAdapter, backward: Backward
     ) -> Tensor:
         ctx.save_for_backward(x)
         ctx.pattern, ctx.scaling, ctx.dtype = adapter._pattern, adapter.scaling, values.dtype
         ctx.fan_in_fan_out, ctx.owed = adapter.fan_in_fan_out, backward
-        ctx.mark_dirty(output)  # the same tensor, not a view of it: a view would forbid in-place operations after it
-        return output
+        # Not the tensor itself, which a hook may have saved, and no view, which forbids in-place operations after it.
+        return output.detach()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (x,) = ctx.saved_tensors
         tokens_in, tokens_out = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
         a, b = (tokens_in, tokens_out) if ctx.fan_in_fan_out else (tokens_out, tokens_in)

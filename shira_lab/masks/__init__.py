@@ -1,4 +1,4 @@
-"""Masks: which entries of a weight train. ``mask_fn(base_layer, r, **kwargs)`` returns a binary mask of r(m + n) ones."""
+"""Masks: which entries of a weight train. ``mask_fn(base_layer, r, **kwargs)`` gives a binary mask of r(m + n) ones."""
 
 from shira_lab.masks.builtin import (
     block_mask,

@@ -1,8 +1,9 @@
 """The built-in masks: where the r(m + n) trained entries lie.
 
-Random, magnitude (the paper's WM), gradient, SNIP and struct are those of "Sparse High Rank Adapters" (arXiv 2406.13175,
-section 3.1); block and row_col are two that learners ask for. Each has exactly r(m + n) ones for every legal r. All take
-``**kwargs`` and ignore what they do not know, because PEFT hands its mask functions more than they need.
+Random, magnitude (the paper's WM), gradient, SNIP and struct are those of "Sparse High Rank Adapters" (arXiv
+2406.13175, section 3.1); block and row_col are two that learners ask for. Each has exactly r(m + n) ones for every
+legal r. All take ``**kwargs`` and ignore what they do not know, because PEFT hands its mask functions more than they
+need.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from shira_lab.errors import MaskError
 from shira_lab.masks.function import MaskFunction, budget_of
-from shira_lab.masks.positions import fill, shape_of, top_positions
+from shira_lab.masks.positions import fill, shape_of, top_positions, weight_of
 from shira_lab.masks.random import draw_seed, random_positions
 
 
@@ -30,7 +31,7 @@ def random_mask(base_layer: nn.Module, r: int, random_seed: int | None = None, *
 @MaskFunction
 def magnitude_mask(base_layer: nn.Module, r: int, **kwargs: Any) -> Tensor:
     """WM: the r(m + n) largest |W|; of equal ones, the first in row-major order."""
-    weight = base_layer.weight.detach()
+    weight = weight_of(base_layer).detach()
     return top_positions(_finite(weight.abs(), "|W|"), budget_of(base_layer, r))
 
 
@@ -50,8 +51,10 @@ def snip_mask(base_layer: nn.Module, r: int, gradient: Tensor | None = None, **k
 
     ``gradient`` as for :func:`gradient_mask`.
     """
-    score = base_layer.weight.detach() * _calibrated(base_layer, gradient)
-    return top_positions(score.abs(), budget_of(base_layer, r))
+    gradient = _calibrated(base_layer, gradient)
+    weight = weight_of(base_layer).detach()
+    weight = weight.to(torch.promote_types(weight.dtype, torch.float32))  # products of half precision underflow
+    return top_positions(_finite((weight * gradient).abs(), "|W * G|"), budget_of(base_layer, r))
 
 
 @MaskFunction
@@ -83,7 +86,7 @@ def row_col_mask(base_layer: nn.Module, r: int, random_seed: int | None = None, 
 def block_mask(
     base_layer: nn.Module, r: int, block_size: int = 16, random_seed: int | None = None, **kwargs: Any
 ) -> Tensor:
-    """Random ``block_size`` x ``block_size`` blocks, smaller ones at the far edges; the last block is cut at the budget."""
+    """Random ``block_size`` x ``block_size`` blocks, smaller at the far edges; the last block is cut at the budget."""
     if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
         raise MaskError(f"`block_size` should be a positive integer; got {block_size!r}.")
     m, n = shape_of(base_layer)
@@ -102,7 +105,7 @@ def block_mask(
 
 
 def _structured(base_layer: nn.Module, r: int, groups: Iterator[Tensor]) -> Tensor:
-    return fill(groups, shape_of(base_layer), budget_of(base_layer, r)).to(base_layer.weight.device)
+    return fill(groups, shape_of(base_layer), budget_of(base_layer, r)).to(weight_of(base_layer).device)
 
 
 def _chain(first: Tensor, rest: Iterator[Tensor]) -> Iterator[Tensor]:
@@ -130,16 +133,16 @@ def _spread(count: int) -> Tensor:
 
 
 def _calibrated(base_layer: nn.Module, gradient: Tensor | None) -> Tensor:
-    gradient = base_layer.weight.grad if gradient is None else gradient
+    weight = weight_of(base_layer)
+    gradient = weight.grad if gradient is None else gradient
     if gradient is None:
         raise MaskError(
-            "A gradient or SNIP mask needs a gradient: pass `calibration=` batches to `get_peft_model`, give `gradient=` "
-            "to the mask function, or run a backward pass with `base_layer.weight.requires_grad_()` first."
+            "A gradient or SNIP mask needs a gradient: pass `calibration=` batches to `get_peft_model`, "
+            "give `gradient=` to the mask function, or run a backward pass with `base_layer.weight.requires_grad_()` "
+            "first."
         )
-    if gradient.shape != base_layer.weight.shape:
-        raise MaskError(
-            f"`gradient` has shape {tuple(gradient.shape)}; expected the weight's, {tuple(base_layer.weight.shape)}."
-        )
+    if gradient.shape != weight.shape:
+        raise MaskError(f"`gradient` has shape {tuple(gradient.shape)}; expected the weight's, {tuple(weight.shape)}.")
     return _finite(gradient.detach(), "`gradient`")
 
 

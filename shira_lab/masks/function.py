@@ -1,8 +1,8 @@
 """What a mask function is: ``mask_fn(base_layer, r, **kwargs) -> mask``, PEFT's signature for SHiRA.
 
 The built-in ones are written as the sorted positions of their ones; :class:`MaskFunction` turns them into dense masks
-for whoever calls them, and lets the adapter layer skip the dense mask. A learner's own function is plain Python; what it
-returns is validated before anything is built on it.
+for whoever calls them, and lets the adapter layer skip the dense mask. A learner's own function is plain Python; what
+it returns is validated before anything is built on it.
 """
 
 import functools
@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from shira_lab.budget import check_budget
 from shira_lab.errors import MaskError
-from shira_lab.masks.positions import from_mask, shape_of, to_mask
+from shira_lab.masks.positions import from_mask, shape_of, to_mask, weight_of
 
 MaskFn = Callable[..., Tensor]
 
 
 class MaskFunction:
-    """A mask function given by its positions: ``positions(base_layer, r, **kwargs)`` returns them sorted, shape (k,)."""
+    """A mask function given by its positions: ``positions(base_layer, r, **kwargs)`` gives them sorted, shape (k,)."""
 
     def __init__(self, positions: Callable[..., Tensor]) -> None:
         self.positions = positions
@@ -30,7 +30,7 @@ class MaskFunction:
 
     def __call__(self, base_layer: nn.Module, r: int, **kwargs: Any) -> Tensor:
         """The dense binary mask: shape, dtype and device of ``base_layer.weight``, exactly r(m + n) ones."""
-        return to_mask(self.positions(base_layer, r, **kwargs), base_layer.weight)
+        return to_mask(self.positions(base_layer, r, **kwargs), weight_of(base_layer))
 
     def __reduce__(self) -> str:
         """Copied and pickled by name, as functions are."""
@@ -39,11 +39,12 @@ class MaskFunction:
 
 def budget_of(base_layer: nn.Module, r: int) -> int:
     """r(m + n) for this layer, or an error that names the largest legal r."""
-    return check_budget(r, shape_of(base_layer), f"a layer of shape {tuple(base_layer.weight.shape)}")
+    return check_budget(r, shape_of(base_layer), f"a layer of shape {shape_of(base_layer)}")
 
 
-def mask_positions(mask_fn: MaskFn, base_layer: nn.Module, r: int, layer: str = "layer", **kwargs: Any) -> Tensor:
-    """The sorted positions (k,) of the mask that ``mask_fn`` gives this layer, checked.
+def mask_positions(mask_fn: MaskFn, base_layer: nn.Module, r: int, layer: str = "layer", /, **kwargs: Any) -> Tensor:
+    """The sorted positions (k,) of the mask that ``mask_fn`` gives this layer, checked; ``layer`` is its name in
+    messages.
 
     Raises:
         ConfigError: when r is not legal for the layer's shape.
@@ -53,7 +54,7 @@ def mask_positions(mask_fn: MaskFn, base_layer: nn.Module, r: int, layer: str = 
     if isinstance(mask_fn, MaskFunction):
         return mask_fn.positions(base_layer, r, **kwargs)
     mask = mask_fn(base_layer, r, **kwargs)
-    check_mask(mask, base_layer.weight, k, layer)
+    check_mask(mask, weight_of(base_layer), k, layer)
     return from_mask(mask)
 
 
@@ -86,7 +87,7 @@ def accepted(mask_fn: MaskFn, offered: dict[str, Any]) -> dict[str, Any]:
     parameters = inspect.signature(mask_fn).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters) and not isinstance(mask_fn, MaskFunction):
         return offered
-    names = {p.name for p in parameters}
+    names = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
     return {name: value for name, value in offered.items() if name in names}
 
 

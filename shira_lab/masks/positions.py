@@ -14,8 +14,15 @@ from shira_lab.budget import Shape
 
 def shape_of(base_layer: nn.Module) -> Shape:
     """(m, n) of the layer's weight as it is stored: (out, in) for ``nn.Linear``, (in, out) for ``Conv1D``."""
-    m, n = base_layer.weight.shape
+    m, n = weight_of(base_layer).shape
     return m, n
+
+
+def weight_of(base_layer: nn.Module) -> Tensor:
+    """The layer's weight; PyTorch's type for an attribute of a module is wider than that."""
+    weight = base_layer.weight
+    assert isinstance(weight, Tensor)
+    return weight
 
 
 def to_mask(positions: Tensor, weight: Tensor) -> Tensor:
@@ -62,7 +69,7 @@ def top_positions(score: Tensor, k: int) -> Tensor:
 
 
 def _probable_lower_bound(flat: Tensor, k: int, sample_size: int = 1 << 14) -> Tensor:
-    """A value below the k-th largest of ``flat`` with high probability: the matching quantile of a sample, with slack."""
+    """A value below the k-th largest of ``flat`` very probably: the matching quantile of a sample, with slack."""
     stride = max(1, flat.numel() // sample_size)
     sample = flat[::stride]
     expected = k / flat.numel() * sample.numel()

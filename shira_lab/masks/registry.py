@@ -1,4 +1,4 @@
-"""Mask types by name. A function registered here is a ``mask_type`` of the config and an entry in the widgets' menus."""
+"""Mask types by name. A function registered here is a ``mask_type`` of the config and an entry in the menus."""
 
 from collections.abc import Callable
 
