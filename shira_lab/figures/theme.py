@@ -4,6 +4,7 @@ The colours are those of Okabe & Ito, "Color Universal Design" (2008).
 """
 
 import os
+from base64 import b64encode
 from collections.abc import Iterable
 from typing import Any
 
@@ -56,7 +57,7 @@ class Figure(go.Figure):
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         bundle = {PLOTLY: {**self.to_plotly_json(), "config": CONFIG}, "text/plain": self.alt}
         picture = figure_png(self)
-        return {**bundle, "image/png": picture} if picture else bundle
+        return {**bundle, "image/png": b64encode(picture).decode()} if picture else bundle
 
     @property
     def alt(self) -> str:

@@ -1,0 +1,6 @@
+"""Apps for a learner's own notebook: each is one object, made and shown with one line."""
+
+from shira_lab.widgets.fine_tune_lab import FineTuneLab
+from shira_lab.widgets.mask_explorer import MaskExplorer
+
+__all__ = ["FineTuneLab", "MaskExplorer"]

@@ -1,0 +1,246 @@
+"""Fine-tune with sliders and buttons: watch loss and rank, compare texts, switch the adapter off, save, reload."""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import ipywidgets
+import traitlets
+
+from shira_lab.errors import ShiraError
+from shira_lab.figures import figure_png
+from shira_lab.masks import mask_types
+from shira_lab.training.finetuned import Finetuned
+from shira_lab.training.history import History, Settings
+from shira_lab.widgets.app import App
+from shira_lab.widgets.controls import Status, button, in_words, row
+from shira_lab.widgets.live_figure import live_figure, redraw
+from shira_lab.widgets.settings_controls import TARGETS, settings_controls
+from shira_lab.widgets.texts import outcome_sentence, progress, progress_sentence, samples_list, side_by_side
+from shira_lab.widgets.workbench import Workbench
+from shira_lab.widgets.worker import Worker
+
+FOLDER = "my-adapter"
+BEFORE, AFTER, OFF = "before", "after", "after, adapter off"
+
+
+class FineTuneLab(App):
+    """Fine-tune with buttons: ``lab = FineTuneLab()``, and ``await lab.finished()`` in a later cell.
+
+    Args:
+        show: the controls to be seen, out of ``controls_offered``; None for all, () for none but the buttons.
+        state: initial values; each field of :class:`~shira_lab.training.history.Settings` that has a trait here.
+    """
+
+    controls_offered = (
+        "model", "method", "mask_type", "r", "target_modules", "world", "learning_rate", "steps", "seed",
+    )  # fmt: skip
+
+    model = traitlets.Unicode(Settings.model).tag(state=True)
+    method = traitlets.Unicode(Settings.method).tag(state=True)
+    mask_type = traitlets.Unicode(Settings.mask_type).tag(state=True)
+    r = traitlets.Int(Settings.r, min=1).tag(state=True)
+    target_modules = traitlets.Unicode(TARGETS[0][1], help="all-linear, or names with commas").tag(state=True)
+    world = traitlets.Unicode(Settings.world).tag(state=True)
+    learning_rate = traitlets.Float(None, allow_none=True).tag(state=True)
+    steps = traitlets.Int(Settings.steps, min=1).tag(state=True)
+    seed = traitlets.Int(Settings.seed, min=0).tag(state=True)
+    eval_every = traitlets.Int(Settings.eval_every, min=1).tag(state=True)
+    prompt = traitlets.Unicode(Settings.prompt).tag(state=True)
+
+    def __init__(self, show: tuple[str, ...] | None = None, **state: Any) -> None:
+        super().__init__(show, **state)
+        self.history: History | None = None
+        self._bench = Workbench()
+        self._worker: Worker[Finetuned] | None = None
+        self._bench.prepare(self.model)
+        self._build()
+        self.on_change(self._announce, *self.traits(state=True))
+        self._announce()
+
+    # ---- what a program may ask -------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that Run would use now.
+
+        Raises:
+            ConfigError: when they cannot work.
+        """
+        names = tuple(name.strip() for name in self.target_modules.split(",") if name.strip())
+        targets = self.target_modules if len(names) == 1 else names
+        known = {field.name for field in fields(Settings)}
+        return Settings(**{**{k: v for k, v in self.state().items() if k in known}, "target_modules": targets})
+
+    @property
+    def running(self) -> bool:
+        return self._worker is not None and self._worker.running
+
+    @property
+    def result(self) -> Finetuned | None:
+        """The fine-tuned model of the last run that has ended."""
+        return None if self.running else self._bench.result
+
+    def run(self) -> None:
+        """Start training in the background, as the Run button does; while it trains, this does nothing."""
+        if self.running:
+            return
+        settings = self.settings
+        self._enable(training=True)
+        self.adapter_off.value = False
+        self._show(History(settings))
+        self._worker = Worker(lambda worker: self._train(worker, settings), self._ended)
+
+    def stop(self) -> None:
+        """End training after the step that is under way, and keep what was learned."""
+        if self.running:
+            assert self._worker is not None
+            self.status.say("Stopping after this step ...")
+            self._worker.stop()
+
+    async def finished(self) -> Finetuned:
+        """Wait for the run without blocking its buttons; returns its result, or raises what stopped it."""
+        return await self._started().finished()
+
+    def wait(self) -> Finetuned:
+        """As :meth:`finished`, for scripts without an event loop."""
+        return self._started().result()
+
+    def _started(self) -> Worker[Finetuned]:
+        if self._worker is None:
+            raise ShiraError("Nothing was run yet: press Run, or call `run()` first.")
+        return self._worker
+
+    # ---- training, in the worker's thread ---------------------------------------------------------------------------
+
+    def _train(self, worker: Worker[Finetuned], settings: Settings) -> Finetuned:
+        def on_event(history: History) -> None:
+            seen = _snapshot(history)
+            worker.tell(lambda: self._show(seen))
+
+        return self._bench.run(settings, on_event, worker.should_stop)
+
+    def _ended(self, result: Finetuned | None, error: BaseException | None) -> None:
+        self._enable(training=False)
+        if result is not None:
+            self._show(result.history)
+            self.status.say(outcome_sentence(result.history), error=result.history.status == "diverged")
+        elif error is not None:
+            self.status.say(in_words(error), error=True)
+
+    # ---- the view ---------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        for name, control in settings_controls(self.state()).items():
+            self.link(name, control)
+        self.after_each_cell(lambda: self.offer("mask_type", *mask_types()))
+        self.run_button = button("Run", "primary", self._said(self.run), "train with these settings")
+        self.stop_button = button("Stop", "warning", self.stop, "end training and keep what was learned")
+        self.adapter_off = ipywidgets.Checkbox(description="adapter off", indent=False, layout={"width": "max-content"})
+        self.folder = ipywidgets.Text(FOLDER, description="folder", style={"description_width": "initial"})
+        self.save_button = button("Save", "", self._said(self.save), "write the adapter into the folder")
+        self.reload_button = button("Reload: same logits?", "", self._said(self.reload), "load the folder and compare")
+        self.adapter_off.observe(self._said(self._switch), "value")
+        self.status, self._progress = Status(), ipywidgets.HTML()
+        self._texts, self._samples = ipywidgets.HTML(), ipywidgets.HTML()
+        self.figure = live_figure(History(self.settings))
+        self.view.children = (
+            row(*(self.controls[name] for name in self.shown)),
+            row(self.run_button, self.stop_button, self._progress, gap="4px 12px", align_items="center"),
+            self.status,
+            self.figure,
+            self._texts,
+            row(self.adapter_off, self.folder, self.save_button, self.reload_button, gap="4px 12px"),
+            self._samples,
+        )
+        self._enable(training=False)
+
+    def _said(self, action: Callable[[], None]) -> Callable[..., None]:
+        """``action`` for a button: what it raises is said in the status line, as nobody would see a traceback."""
+
+        def act(*_: Any) -> None:
+            try:
+                action()
+            except Exception as error:
+                self.status.say(in_words(error), error=True)
+
+        return act
+
+    def _announce(self, _: Any = None) -> None:
+        """What Run would do, whenever a setting changes and nothing trains."""
+        if self.running:
+            return
+        self._enable(training=False)
+        try:
+            settings = self.settings
+            numbers = self._bench.numbers(settings)
+        except ShiraError as error:
+            self.status.say(in_words(error), error=True)
+            return
+        count = f": {numbers[0]:,} of {numbers[1]:,} numbers would train" if numbers else ""
+        self.status.say(f"Ready for {settings.label}{count}. Press Run.")
+        if self._bench.result is None:
+            redraw(self.figure, History(settings))
+
+    def _enable(self, training: bool) -> None:
+        for control in self.controls.values():
+            control.disabled = training
+        self.controls["mask_type"].disabled = training or self.method != "shira"
+        self.controls["r"].disabled = self.controls["target_modules"].disabled = training or self.method == "full"
+        self.run_button.disabled, self.stop_button.disabled = training, not training
+        for widget in (self.adapter_off, self.folder, self.save_button, self.reload_button):
+            widget.disabled = training or self._bench.result is None
+
+    def _show(self, history: History) -> None:
+        self.history = history
+        redraw(self.figure, history)
+        self._progress.value = progress(history)
+        self.status.say(progress_sentence(history))
+        self._show_texts()
+
+    def _show_texts(self, title: str = AFTER, last: str | None = None) -> None:
+        samples = self.history.samples if self.history else []
+        if samples:
+            cards = [(BEFORE, samples[0].text), (title, last or samples[-1].text)]
+            self._texts.value = side_by_side(cards if len(samples) > 1 else cards[:1])
+            self._samples.value = samples_list(samples)
+
+    # ---- after the run ----------------------------------------------------------------------------------------------
+
+    def _switch(self) -> None:
+        if self.running:
+            return
+        if not self.adapter_off.value:
+            self._show_texts()
+            return
+        text, identical = self._bench.text_before()
+        self._show_texts(OFF, text)
+        self.status.say(f"Adapter off: text and logits against those before training, identical: {identical}")
+
+    def save(self) -> None:
+        """Write the result into the folder named beside the button."""
+        size = self._bench.save(self.folder.value)
+        self.status.say(f"Saved in {self.folder.value}: {size / 1e6:.2f} MB.")
+
+    def reload(self) -> None:
+        """Load the folder onto a fresh model, and say whether it gives the same logits."""
+        same = self._bench.reload(self.folder.value)
+        self.status.say(f"Loaded {self.folder.value} onto a fresh model: logits identical: {same}")
+
+    def close(self) -> None:
+        self.stop()
+        super().close()
+
+    def picture(self) -> bytes | None:
+        return figure_png(self.figure)
+
+
+def _snapshot(history: History) -> History:
+    """The history as it is now: the worker's goes on growing."""
+    return replace(
+        history,
+        steps=[*history.steps],
+        evals=[*history.evals],
+        ranks=[*history.ranks],
+        samples=[*history.samples],
+    )

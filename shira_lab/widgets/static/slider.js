@@ -1,0 +1,29 @@
+// A native range input with a label: it answers mouse and keys, and screen readers know its name.
+function render({ model, el }) {
+  const label = document.createElement("label");
+  const name = document.createElement("span");
+  const input = document.createElement("input");
+  const output = document.createElement("output");
+  label.className = "shira-slider";
+  input.type = "range";
+  label.append(name, input, output);
+  el.append(label);
+
+  const show = () => {
+    name.textContent = model.get("description");
+    input.min = model.get("min");
+    input.max = model.get("max");
+    input.value = model.get("value");
+    input.disabled = model.get("disabled");
+    output.textContent = `${model.get("value").toLocaleString("en")} of ${model.get("max").toLocaleString("en")}`;
+  };
+  input.addEventListener("input", () => {
+    model.set("value", input.valueAsNumber);
+    model.save_changes();
+  });
+  model.on("change", show);
+  show();
+  return () => model.off("change", show);
+}
+
+export default { render };
