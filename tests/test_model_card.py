@@ -1,0 +1,47 @@
+"""The card says what was measured, and says so when a bar is missed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from model_card import EXCESS_GATE, GATE, Measurements, write_card
+
+import shira_lab
+from shira_lab.training.evaluate import StoryLoss
+from shira_lab.worlds import get_world
+from shira_lab.worlds.scoring import Tally
+
+EMBEDDED = Path(shira_lab.__file__).parent / "embedded"
+
+
+def measurements(excess: float = 0.01, **counts: Tally) -> Measurements:
+    losses = {"meadow": StoryLoss(loss=0.5 + excess, floor=0.5, tokens=1000, stories=10)}
+    samples = [story.text for story in get_world("meadow").stories(3)] + ["Once there was nothing."]
+    return Measurements(losses, dict.fromkeys(GATE, Tally(200, 200)) | counts, samples, "Once there was", seed=0)
+
+
+@pytest.mark.parametrize(
+    ("measured", "missed"),
+    [
+        (measurements(), []),
+        (measurements(friend=Tally(196, 200)), []),
+        (measurements(friend=Tally(195, 200)), ["friend"]),
+        (measurements(object=Tally(0, 0)), ["object"]),
+        (measurements(excess=EXCESS_GATE + 0.001), ["excess"]),
+    ],
+)
+def test_a_bar_is_missed_exactly_below_it(measured: Measurements, missed: list[str]) -> None:
+    assert measured.missed() == missed
+
+
+def test_the_card_reports_counts_and_what_is_missed(tmp_path: Path) -> None:
+    folder = shutil.copytree(EMBEDDED, tmp_path / "model")
+    card = write_card(folder, measurements(friend=Tally(190, 200)), parameters=1234567, vocabulary=1000)
+    assert card == (folder / "README.md").read_text()
+    assert "| friend | 190/200 | 95.0% | 98% |" in card
+    assert "| meadow | 0.5000 | 0.5100 | 0.0100 | 1,000 |" in card
+    assert "1,234,567 parameters" in card
+    assert "3 of the 4 texts are, word for word, stories that the grammar can tell" in card
+    assert "It misses its bar for: friend." in card
