@@ -26,7 +26,7 @@ EXTRA_test := [test]
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help lab demo test lint unit notebooks browser clean
+.PHONY: help lab demo test lint unit notebooks browser bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -57,6 +57,9 @@ notebooks: $(VENV)/.ready-test  ## run every lesson and compare what it prints w
 
 browser: $(VENV)/.ready-test  ## tests in a real Chromium
 	$(BIN)/python -m pytest tests -m browser
+
+bench: $(VENV)/.ready-test  ## measure every cost beside its target
+	$(BIN)/python -m benchmarks
 
 clean:  ## remove everything that make made, .venv too
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
