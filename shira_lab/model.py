@@ -141,9 +141,13 @@ class PeftModel(nn.Module):
     # ---- disk -------------------------------------------------------------------------------------------------------
 
     def save_pretrained(
-        self, save_directory: str | Path, selected_adapters: list[str] | None = None, **kwargs: Any
+        self, save_directory: str | Path, selected_adapters: list[str] | None = None, compact: bool = False
     ) -> None:
         """Save adapters: "default" into the folder itself, others into folders of their names, as PEFT does.
+
+        Args:
+            selected_adapters: names; None saves all.
+            compact: write less than half of the bytes, in a form that only this package reads.
 
         Raises:
             StorageError: when it cannot be written; what was there is unchanged.
@@ -152,7 +156,7 @@ class PeftModel(nn.Module):
         self.base_model.check_known(names)
         for name in names:
             folder = Path(save_directory) if name == "default" else Path(save_directory) / name
-            save_adapter(self.base_model, name, folder)
+            save_adapter(self.base_model, name, folder, compact)
 
     @classmethod
     def from_pretrained(

@@ -1,8 +1,7 @@
 """Adapters on disk, in PEFT's layout: ``adapter_config.json`` and ``adapter_model.safetensors``.
 
 Saving is atomic. Loading checks everything, config and tensors against each other and against the model, before it
-changes
-anything: an adapter may come from a stranger.
+changes anything: an adapter may come from a stranger.
 """
 
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from shira_lab.budget import num_params
+from shira_lab.compact import pack, unpack
 from shira_lab.config import CONFIG_NAME, AdapterConfig, LoraConfig
 from shira_lab.errors import StorageError
 from shira_lab.files import read_bytes, read_json, write_atomic
@@ -25,6 +25,7 @@ from shira_lab.targets import find_targets
 from shira_lab.tuner import AdapterModel
 
 WEIGHTS_NAME = "adapter_model.safetensors"
+COMPACT_NAME = "adapter_compact.safetensors"
 _PREFIX = "base_model.model."
 
 
@@ -54,8 +55,11 @@ def adapter_tensors(model: AdapterModel, name: str) -> dict[str, Tensor]:
     return tensors
 
 
-def save_adapter(model: AdapterModel, name: str, folder: Path) -> None:
+def save_adapter(model: AdapterModel, name: str, folder: Path, compact: bool = False) -> None:
     """Write an adapter into ``folder``: the tensors first, then the config that makes the folder an adapter.
+
+    Args:
+        compact: write the form of :mod:`shira_lab.compact`, which PEFT does not read, instead of PEFT's.
 
     Raises:
         StorageError: when the folder cannot be written, or holds an adapter of another kind.
@@ -63,8 +67,14 @@ def save_adapter(model: AdapterModel, name: str, folder: Path) -> None:
     config = model.peft_config[name]
     _check_same_kind(folder, config)
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in adapter_tensors(model, name).items()}
-    write_atomic(folder / WEIGHTS_NAME, safetensors.torch.save(tensors, metadata={"format": "pt"}))
-    config.copy(inference_mode=True).save_pretrained(folder)
+    config = config.copy(inference_mode=True)
+    if compact:
+        shapes = {_PREFIX + path: shape_of(layer.base_layer) for path, layer in model.adapter_layers()}
+        tensors = pack(tensors, config, shapes)
+    written, other = (COMPACT_NAME, WEIGHTS_NAME) if compact else (WEIGHTS_NAME, COMPACT_NAME)
+    write_atomic(folder / written, safetensors.torch.save(tensors, metadata={"format": "pt"}))
+    config.save_pretrained(folder)
+    (folder / other).unlink(missing_ok=True)
 
 
 def read_adapter(model: AdapterModel, folder: Path) -> LoadedAdapter:
@@ -77,8 +87,11 @@ def read_adapter(model: AdapterModel, folder: Path) -> LoadedAdapter:
     config = AdapterConfig.from_pretrained(folder)
     modules = dict(model.base_modules())
     paths = find_targets(model.model, modules, config)
-    file = folder / WEIGHTS_NAME
+    compact = (folder / COMPACT_NAME).exists() and not (folder / WEIGHTS_NAME).exists()
+    file = folder / (COMPACT_NAME if compact else WEIGHTS_NAME)
     found = _read_tensors(file)
+    if compact:
+        found = unpack(found, config, {path: shape_of(modules[path]) for path in paths})
     expected = _expected_tensors(model.model, modules, paths, config)
     _check_names(file, set(expected), set(found))
     for key, like in expected.items():
