@@ -5,6 +5,7 @@ entries. Computing just these (a "sampled dense-dense matrix product") is what k
 """
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,16 @@ class Pattern:
         return self.positions.numel() / (self.shape[0] * self.shape[1])
 
 
+Kernel = Callable[[Tensor, Tensor, Pattern], Tensor]
+_kernel: Kernel | None = None
+
+
+def install_kernel(kernel: Kernel | None) -> None:
+    """Use ``kernel`` for float32 on the CPU; None goes back to PyTorch's. See :mod:`shira_lab.layers.compiled`."""
+    global _kernel
+    _kernel = kernel
+
+
 def sampled_product(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
     """The entries of a^T b at the pattern's positions, shape (k,), for a (tokens, m) and b (tokens, n).
 
@@ -49,6 +60,8 @@ def sampled_product(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
     a, b = a.to(dtype), b.to(dtype)
     if pattern.density > DENSE_ABOVE:
         return (a.t() @ b).flatten()[pattern.positions]
+    if _kernel is not None and dtype == torch.float32 and a.device.type == "cpu":
+        return _kernel(a, b, pattern)
     entries = torch.zeros(pattern.positions.numel(), dtype=dtype, device=a.device)
     for start in range(0, a.shape[0], TOKEN_CHUNK):
         chunk = slice(start, start + TOKEN_CHUNK)
@@ -58,8 +71,9 @@ def sampled_product(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
 
 def _csr(pattern: Pattern, entries: Tensor) -> Tensor:
     """Made for each call: PyTorch can neither copy nor pickle such tensors, so none is kept."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
-        return torch.sparse_csr_tensor(
-            pattern.row_starts, pattern.columns, entries, pattern.shape, check_invariants=False
-        )
+    return torch.sparse_csr_tensor(pattern.row_starts, pattern.columns, entries, pattern.shape, check_invariants=False)
+
+
+with warnings.catch_warnings():  # PyTorch says once in a process that such tensors are in beta: let it be here
+    warnings.simplefilter("ignore", UserWarning)
+    _csr(Pattern.of(torch.zeros(1, dtype=torch.int64), (1, 1)), torch.zeros(1))
