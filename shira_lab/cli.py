@@ -33,8 +33,17 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "seed": ("--seed", "of mask, initial values and stories; -1 draws one"),
     "eval_every": ("--eval-every", "steps between two measurements"),
     "prompt": ("--prompt", "beginning of the sample texts"),
+    "sample_tokens": ("--sample-tokens", "length of the sample texts, at most"),
 }
-TYPES = {"r": int, "steps": int, "batch_size": int, "eval_every": int, "seed": int, "learning_rate": float}
+TYPES = {
+    "r": int,
+    "steps": int,
+    "batch_size": int,
+    "eval_every": int,
+    "sample_tokens": int,
+    "seed": int,
+    "learning_rate": float,
+}
 #: Argparse has no None on the command line.
 DRAW_SEED = -1
 CHOICES = {"method": get_args(Method), "mask_type": mask_types()}
@@ -104,7 +113,7 @@ def _finetune(asked: argparse.Namespace) -> int:
         saved_bytes = sum(file.stat().st_size for file in asked.out.glob("*.safetensors"))
         write_report(asked.out / "report.html", run, saved_bytes)
         for name, value in summary(run.history, saved_bytes):
-            print(f"{name:<18} {value}")
+            print(f"{name:<20} {value}")
         for when, text in zip(("before", "after"), run.before_and_after(), strict=True):
             print(f"\n{when}: {text}")
         kind = "the model" if settings.method == "full" else "the adapter"

@@ -1,13 +1,13 @@
 """Fine-tuning keeps its promises: same seed same numbers, resuming and stopping lose nothing, the base comes back."""
 
 import dataclasses
-from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 from tiny import same_bits, snapshot, tiny_opt
-from transformers import OPTForCausalLM, PreTrainedTokenizerBase
+from tiny_lm import tiny_lm, tokenizer
+from transformers import OPTForCausalLM
 
 from shira_lab import PeftModel, ShiraConfig, get_peft_model
 from shira_lab.errors import AdapterError, ConfigError, ShiraError, StorageError
@@ -28,19 +28,8 @@ METHODS = pytest.mark.parametrize("method", ["shira", "lora", "full"])
 SHORT = Settings(model="tiny", steps=4, batch_size=2, eval_every=2, eval_stories=2, sample_tokens=8, r=2)
 
 
-@cache
-def tokenizer() -> PreTrainedTokenizerBase:
-    return load_model()[1]
-
-
-def tiny() -> OPTForCausalLM:
-    """A random model with dropout, so that a resumed run must also find the random state again."""
-    ids = {name: getattr(tokenizer(), name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
-    return tiny_opt(vocab_size=len(tokenizer()), max_position_embeddings=256, dropout=0.1, **ids)
-
-
 def run(settings: Settings = SHORT, model: OPTForCausalLM | None = None, **kwargs: object) -> Finetuned:
-    return finetune(model or tiny(), tokenizer(), settings, **{"on_event": lambda _: None, **kwargs})
+    return finetune(model or tiny_lm(), tokenizer(), settings, **{"on_event": lambda _: None, **kwargs})
 
 
 def learned(finetuned: Finetuned) -> dict[str, torch.Tensor]:
@@ -120,7 +109,7 @@ def test_stopping_keeps_what_was_learned_and_can_be_continued(method: str, tmp_p
 
 @METHODS
 def test_the_base_model_comes_back_bit_for_bit(method: str) -> None:
-    model = tiny()
+    model = tiny_lm()
     weights, text = snapshot(model), sample(model, tokenizer(), max_new_tokens=SHORT.sample_tokens)[0]
     finetuned = run(dataclasses.replace(SHORT, method=method, learning_rate=0.5), model)
     before, after = finetuned.before_and_after()
@@ -212,7 +201,7 @@ def test_a_checkpoint_of_an_adapter_holds_no_weights_of_the_model(tmp_path: Path
     assert {file.name for file in tmp_path.iterdir()} == {
         "adapter_model.safetensors", "adapter_config.json", "history.json"
     }  # fmt: skip
-    again = PeftModel.from_pretrained(tiny(), tmp_path)
+    again = PeftModel.from_pretrained(tiny_lm(), tmp_path)
     assert same_bits(adapter_tensors(again.base_model, "default"), learned(result))
 
 
@@ -257,7 +246,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_trained(tmp_path: Path) 
 
 
 def test_a_model_that_carries_an_adapter_is_refused() -> None:
-    model = tiny()
+    model = tiny_lm()
     get_peft_model(model, ShiraConfig(r=2, random_seed=0))
     with pytest.raises(AdapterError, match="This model carries an adapter already; call `unload"):
         run(model=model)
