@@ -1,0 +1,269 @@
+"""Every field, default and rule of a config, and the round trip through PEFT's ``adapter_config.json``."""
+
+import dataclasses
+import json
+import warnings
+from pathlib import Path
+
+import peft
+import pytest
+import torch
+from tiny import MLP, layers
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from shira_lab import AdapterConfig, LoraConfig, ShiraConfig, get_peft_model, register_mask
+from shira_lab.errors import ConfigError
+from shira_lab.masks import find_mask, magnitude_mask, mask_types, random_mask, registry
+
+SHIRA_DEFAULTS = {
+    "r": 32,
+    "mask_type": "random",
+    "random_seed": None,
+    "target_modules": None,
+    "fan_in_fan_out": False,
+    "init_weights": True,
+    "modules_to_save": None,
+}
+
+
+def test_the_defaults_are_pefts() -> None:
+    ours, theirs = ShiraConfig(), peft.ShiraConfig()
+    assert {name: getattr(ours, name) for name in SHIRA_DEFAULTS} == SHIRA_DEFAULTS
+    assert {name: getattr(theirs, name) for name in SHIRA_DEFAULTS} == SHIRA_DEFAULTS
+    assert (ours.peft_type, LoraConfig().peft_type) == ("SHIRA", "LORA")
+    for name in ("r", "lora_alpha", "lora_dropout", "use_rslora", "init_lora_weights", "bias"):
+        assert getattr(LoraConfig(), name) == getattr(peft.LoraConfig(), name)
+
+
+def test_a_list_of_targets_becomes_a_set_and_a_pattern_stays_one() -> None:
+    assert ShiraConfig(target_modules=["q", "v"]).target_modules == {"q", "v"}
+    pattern = r".*decoder.*(SelfAttention).*(q|v)$"
+    assert ShiraConfig(target_modules=pattern).target_modules == pattern
+
+
+@pytest.mark.parametrize("name", mask_types())
+def test_a_mask_type_brings_its_function(name: str) -> None:
+    assert ShiraConfig(mask_type=name).mask_fn is find_mask(name)
+
+
+def test_an_unknown_mask_type_warns_and_takes_the_users_function() -> None:
+    with pytest.warns(UserWarning, match=r"`mask_type='mine'` is not recognized; .* `config.mask_fn = my_mask_fn`"):
+        config = ShiraConfig(r=1, mask_type="mine", target_modules=["lin1"])
+    with pytest.raises(ConfigError, match="`mask_type='mine'` has no function: known are random, magnitude"):
+        get_peft_model(MLP(), config)
+
+    def first_entries(base_layer: nn.Module, r: int) -> Tensor:
+        mask = torch.zeros_like(base_layer.weight)
+        mask.view(-1)[: r * sum(mask.shape)] = 1
+        return mask
+
+    config.mask_fn = first_entries
+    (layer,) = layers(get_peft_model(MLP(), config))
+    assert layer.adapters["default"].positions.tolist() == list(range(40))
+
+
+def test_a_loaded_config_of_an_unknown_mask_does_not_warn() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ShiraConfig(mask_type="mine", inference_mode=True).mask_fn is None
+
+
+def test_a_copy_with_another_mask_type_has_its_function() -> None:
+    assert ShiraConfig().copy(mask_type="magnitude").mask_fn is magnitude_mask
+    assert ShiraConfig(mask_fn=magnitude_mask).copy(r=3).mask_fn is magnitude_mask
+
+
+def test_a_registered_mask_is_given_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_MASKS", dict(registry._MASKS))
+    seen = {}
+
+    @register_mask("mine")
+    def mine(base_layer: nn.Module, r: int, random_seed: int, start: int = 0) -> Tensor:
+        seen.update(random_seed=random_seed, start=start)
+        return random_mask(base_layer, r, random_seed=random_seed)
+
+    config = ShiraConfig(r=1, mask_type="mine", random_seed=4, mask_kwargs={"start": 7}, target_modules=["lin1"])
+    get_peft_model(MLP(), config)
+    assert seen == {"random_seed": 4, "start": 7}
+    with pytest.raises(ConfigError, match=r"`mask_kwargs` has \['stop'\], which the mask 'mine' does not take"):
+        get_peft_model(MLP(), config.copy(mask_kwargs={"stop": 1}))
+
+
+# ---- seeds ----------------------------------------------------------------------------------------------------------
+
+
+def positions(config: ShiraConfig) -> list[Tensor]:
+    return [layer.adapters["default"].positions for layer in layers(get_peft_model(MLP(), config))]
+
+
+def test_a_drawn_seed_is_recorded_and_the_callers_config_left_alone() -> None:
+    config = ShiraConfig(r=1, target_modules=["lin1"])
+    model = get_peft_model(MLP(), config)
+    seed = model.peft_config["default"].random_seed
+    assert isinstance(seed, int) and config.random_seed is None
+    assert torch.equal(positions(config.copy(random_seed=seed))[0], layers(model)[0].adapters["default"].positions)
+    assert not torch.equal(positions(config)[0], positions(config)[0])
+
+
+def test_torchs_seed_governs_the_drawn_one() -> None:
+    config = ShiraConfig(r=1, target_modules=["lin1"])
+    torch.manual_seed(3)
+    first = positions(config)
+    torch.manual_seed(3)
+    assert torch.equal(first[0], positions(config)[0])
+
+
+def test_a_mask_that_does_not_draw_records_no_seed() -> None:
+    config = ShiraConfig(r=1, mask_type="magnitude", target_modules=["lin1"])
+    assert get_peft_model(MLP(), config).peft_config["default"].random_seed is None
+
+
+class Twins(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(16, 16), nn.Linear(16, 16)
+
+
+def test_layers_of_one_shape_share_the_mask_of_a_seed_unless_each_has_its_own() -> None:
+    def masks(**changes: object) -> list[list[int]]:
+        config = ShiraConfig(r=1, target_modules=["a", "b"], random_seed=1, **changes)
+        return [layer.adapters["default"].positions.tolist() for layer in layers(get_peft_model(Twins(), config))]
+
+    together, apart = masks(), masks(seed_per_layer=True)
+    assert together[0] == together[1]
+    assert apart[0] != apart[1]
+    assert apart == masks(seed_per_layer=True)
+
+
+def test_rank_pattern_sets_r_by_layer_as_in_peft() -> None:
+    patterns = {"lin1": 2, "layers.0.q": 3, "^block.*v": 4, "(a|b).k": 5}
+    config = ShiraConfig(r=1, target_modules=["lin0", "lin1"], rank_pattern=patterns)
+    assert [layer.r["default"] for layer in layers(get_peft_model(MLP(), config))] == [1, 2]
+    for path in ("lin1", "x.lin1", "xlin1", "layers.0.q", "m.layers.0.q", "block.v", "m.block.v", "b.k", "k"):
+        key = peft.utils.other.get_pattern_key(patterns, path)
+        assert config.r_for(path) == patterns.get(key, 1)
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+def test_loras_scaling_is_alpha_over_r_or_its_root(rslora: bool) -> None:
+    config = LoraConfig(r=4, lora_alpha=8, use_rslora=rslora, rank_pattern={"b": 16}, alpha_pattern={"b": 32})
+    assert (config.scaling_for("a"), config.scaling_for("b")) == ((4.0, 8.0) if rslora else (2.0, 2.0))
+
+
+# ---- what cannot work is refused when the config is made -----------------------------------------------------------
+
+REFUSED = {
+    "`r` should be a positive integer value but the value passed is 0": {"r": 0},
+    "`r` should be a positive integer value but the value passed is '8'": {"r": "8"},
+    "`random_seed` should be None or an integer in \\[0, 2\\*\\*63\\); got -1": {"random_seed": -1},
+    "`random_seed` should be None or an integer in \\[0, 2\\*\\*63\\); got 9223372036854775808": {"random_seed": 2**63},
+    "`mask_type` should be a name such as 'random'; got 3": {"mask_type": 3},
+    "`target_modules` is empty; name at least one module": {"target_modules": []},
+    "`target_modules` is an empty string": {"target_modules": ""},
+    "`target_modules` is not a valid regular expression: '\\('": {"target_modules": "("},
+    "`target_modules` should be a list of module names or one regular expression; got 5": {"target_modules": 5},
+    "`exclude_modules` should be a list of module names or one regular expression; got \\[1\\]": {
+        "exclude_modules": [1]
+    },
+    "`layers_to_transform` should be a list of layer indices; got \\['1'\\]": {"layers_to_transform": ["1"]},
+    "`rank_pattern\\['q'\\]` should be a positive integer value but the value passed is 0": {"rank_pattern": {"q": 0}},
+    "`rank_pattern` is not a valid regular expression: '\\('": {"rank_pattern": {"(": 2}},
+    "`rank_pattern` should be a dict of \\{pattern: value\\}; got \\[\\]": {"rank_pattern": []},
+    "`modules_to_save` should be a list of names; got 'score'": {"modules_to_save": "score"},
+    "`mask_kwargs` should not hold random_seed: the mask function is given these anyway": {
+        "mask_kwargs": {"random_seed": 1}
+    },
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_a_value_that_cannot_work_is_refused_by_name(message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ShiraConfig(**REFUSED[message])
+
+
+LORA_REFUSED = {
+    "`lora_dropout` should be in \\[0, 1\\); got 1.0": {"lora_dropout": 1.0},
+    "`lora_alpha` should be a number that is not negative; got 'x'": {"lora_alpha": "x"},
+    "`lora_alpha` should be a number that is not negative; got -1": {"alpha_pattern": {"q": -1}},
+    "`init_lora_weights` should be True, False or 'gaussian'; got 'pissa'": {"init_lora_weights": "pissa"},
+    "`bias` should be 'none', biases stay frozen here; got 'all'": {"bias": "all"},
+}
+
+
+@pytest.mark.parametrize("message", LORA_REFUSED)
+def test_a_lora_value_that_cannot_work_is_refused_by_name(message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        LoraConfig(**LORA_REFUSED[message])
+
+
+def test_fan_in_fan_out_follows_the_layer_with_a_warning() -> None:
+    with pytest.warns(UserWarning, match="`fan_in_fan_out` is set to False: the target is nn.Linear"):
+        get_peft_model(MLP(), ShiraConfig(r=1, target_modules=["lin1"], fan_in_fan_out=True))
+    model = nn.Sequential(Conv1D(6, 4))
+    with pytest.warns(UserWarning, match="`fan_in_fan_out` is set to True: the target is Conv1D"):
+        adapted = get_peft_model(model, ShiraConfig(r=1, target_modules=["0"]))
+    assert adapted.peft_config["default"].fan_in_fan_out
+
+
+# ---- adapter_config.json --------------------------------------------------------------------------------------------
+
+OURS = [
+    ShiraConfig(r=3, target_modules=["q_proj", "v_proj"], random_seed=5, modules_to_save=["score"]),
+    ShiraConfig(r=3, target_modules=".*q_proj", init_weights=False, base_model_name_or_path="x", task_type="CAUSAL_LM"),
+    LoraConfig(r=4, lora_alpha=16, use_rslora=True, target_modules=["q_proj"], rank_pattern={"q": 2}),
+    LoraConfig(r=4, lora_dropout=0.1, layers_to_transform=[0, 1], exclude_modules=["v_proj"], target_modules=["q"]),
+]
+
+
+@pytest.mark.parametrize("config", OURS, ids=lambda config: config.peft_type)
+def test_peft_reads_our_configs_and_we_read_them_back(config: AdapterConfig, tmp_path: Path) -> None:
+    config.save_pretrained(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        theirs = peft.PeftConfig.from_pretrained(tmp_path)
+        back = AdapterConfig.from_pretrained(tmp_path)
+    assert type(theirs).__name__ == type(config).__name__
+    assert back == config
+    for field in dataclasses.fields(config):
+        if hasattr(theirs, field.name) and field.name != "mask_fn":
+            assert getattr(theirs, field.name) == getattr(config, field.name)
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        peft.ShiraConfig(r=3, target_modules=["q"], random_seed=5, modules_to_save=["score"]),
+        peft.LoraConfig(r=4, lora_alpha=16, target_modules=["q"], task_type="CAUSAL_LM", use_rslora=True),
+    ],
+    ids=lambda config: config.peft_type,
+)
+def test_we_read_pefts_configs_without_a_word_and_lose_nothing(theirs: peft.PeftConfig, tmp_path: Path) -> None:
+    theirs.save_pretrained(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ours = AdapterConfig.from_pretrained(tmp_path)
+    content = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert {**ours.to_dict(), **content} == ours.to_dict()
+
+
+def test_what_is_unknown_is_named_and_survives() -> None:
+    content = {"peft_type": "SHIRA", "r": 2, "use_sparkle": True, "empty_option": None}
+    with pytest.warns(UserWarning, match="ShiraConfig does not know use_sparkle; kept, but without effect"):
+        config = AdapterConfig.from_dict(content)
+    assert config.to_dict() == {**config.to_dict(), **content}
+
+
+def test_only_what_says_something_is_written_beyond_pefts_fields() -> None:
+    assert "rank_pattern" not in ShiraConfig().to_dict()
+    content = ShiraConfig(rank_pattern={"q": 2}, seed_per_layer=True, mask_kwargs={"block_size": 4}).to_dict()
+    assert content["rank_pattern"] == {"q": 2} and content["seed_per_layer"] and "mask_fn" not in content
+
+
+@pytest.mark.parametrize("peft_type", ["ADALORA", None, ["SHIRA"], 3])
+def test_another_kind_of_config_is_refused(peft_type: object) -> None:
+    with pytest.raises(ConfigError, match="expected 'SHIRA' or 'LORA'"):
+        AdapterConfig.from_dict({"peft_type": peft_type})
+    with pytest.raises(ConfigError, match="`peft_type` is 'LORA'; expected 'SHIRA'"):
+        ShiraConfig.from_dict({"peft_type": "LORA"})
