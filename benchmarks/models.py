@@ -1,0 +1,62 @@
+"""What is measured: models of opt-125m's shape with random weights, adapted here and by PEFT, and one training step."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import peft
+import torch
+from torch import Tensor, nn
+from transformers import OPTConfig, OPTModel
+
+import shira_lab
+
+SIX = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def base_model(layers: int = 12) -> nn.Module:
+    """The transformer of opt-125m, random weights, frozen, a small vocabulary: the head is not what is compared."""
+    torch.manual_seed(0)
+    config = OPTConfig(num_hidden_layers=layers, vocab_size=512, dropout=0.0, attention_dropout=0.0)
+    return OPTModel(config).requires_grad_(False).to(device())
+
+
+def adapted(kind: str, r: int, layers: int = 12) -> nn.Module:
+    """The base model with all six linears adapted: "shira", "lora", "peft shira" or "peft lora"."""
+    model = base_model(layers)
+    if kind == "shira":
+        return shira_lab.get_peft_model(model, shira_lab.ShiraConfig(r=r, target_modules=SIX, random_seed=0))
+    if kind == "lora":
+        return shira_lab.get_peft_model(model, shira_lab.LoraConfig(r=r, target_modules=SIX))
+    if kind == "peft shira":
+        return peft.get_peft_model(model, peft.ShiraConfig(r=r, target_modules=SIX, random_seed=0))
+    return peft.get_peft_model(model, peft.LoraConfig(r=r, target_modules=SIX))
+
+
+def training_step(model: nn.Module, batch: int, tokens: int, autocast: bool = False) -> Callable[[], None]:
+    """Forward, backward and AdamW. Beside a frozen model, AdamW works on as many numbers as an adapter has."""
+    trained = [p for p in model.parameters() if p.requires_grad] or [_stand_in()]
+    optimizer = torch.optim.AdamW(trained, lr=1e-4)
+    hidden = torch.randn(batch, tokens, 768, device=device()).requires_grad_()
+    frozen = trained[0].grad is not None
+
+    def step() -> None:
+        with torch.autocast(device().type, torch.bfloat16) if autocast else nullcontext():
+            output: Tensor = model(inputs_embeds=hidden).last_hidden_state
+        output.float().square().mean().backward()
+        optimizer.step()
+        if not frozen:
+            optimizer.zero_grad()
+        hidden.grad = None
+
+    return step
+
+
+def _stand_in() -> nn.Parameter:
+    """As many numbers as r = 16 gives six linears in 12 layers, with a gradient, for the frozen model's optimizer."""
+    numbers = nn.Parameter(torch.zeros(12 * 16 * (4 * (768 + 768) + 2 * (768 + 3072)), device=device()))
+    numbers.grad = torch.zeros_like(numbers)
+    return numbers
