@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from shira_lab.figures import Figure, mask_png, spectrum_figure, training_figure
-from shira_lab.figures.theme import CONFIG
+from shira_lab.figures.theme import CONFIG, HEIGHT
 from shira_lab.files import write_atomic
 from shira_lab.layers import AdapterLayer, ShiraAdapter
 from shira_lab.model import PeftModel
@@ -15,12 +15,13 @@ from shira_lab.training.finetuned import Finetuned
 from shira_lab.training.methods import delta_weight
 from shira_lab.training.summary import summary
 
+LINE_HEIGHT = 30  # of a legend with one layer a line, in pixels
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 th { text-align: left; font-weight: 600; padding-right: 1.5rem; vertical-align: top }
 .tales { display: flex; flex-wrap: wrap; gap: 1rem }
 .tales section { flex: 1 1 20rem; background: #f4f4f4; padding: .5rem 1rem; border-radius: 6px }
-img { image-rendering: pixelated; max-width: 100%; border: 1px solid #444 }
+img { image-rendering: pixelated; width: 24rem; max-width: 100%; border: 1px solid #444 }
 """
 
 
@@ -32,10 +33,11 @@ def write_report(path: Path, run: Finetuned, saved_bytes: int) -> None:
     """
     history = run.history
     spectra = {layer: spectrum(delta_weight(run.model, run.base, layer)) for layer in history.layers}
+    singular_values = spectrum_figure(spectra).update_layout(height=HEIGHT + LINE_HEIGHT * len(spectra))
     title = f"{history.settings.label} on the world {history.settings.world}"
     body = [f"<h1>{html.escape(title)}</h1>", _table(summary(history, saved_bytes)), *_tales(run)]
     body += ["<h2>How it learned</h2>", *_figures([training_figure(history)])]
-    body += ["<h2>What the updates look like</h2>", *_figures([spectrum_figure(spectra)], first=False), *_mask(run)]
+    body += ["<h2>What the updates look like</h2>", *_figures([singular_values], first=False), *_mask(run)]
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{STYLE}</style></head><body>{''.join(body)}</body></html>"
