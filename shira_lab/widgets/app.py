@@ -90,10 +90,13 @@ class App(traitlets.HasTraits):
         """Call ``action`` whenever a cell of the notebook has run."""
         from IPython.core.getipython import get_ipython
 
+        def after(_: Any) -> None:
+            action()
+
         shell = get_ipython()
         if shell is not None:
-            shell.events.register("post_run_cell", action)
-            self._undo.append(lambda: shell.events.unregister("post_run_cell", action))
+            shell.events.register("post_run_cell", after)
+            self._undo.append(lambda: shell.events.unregister("post_run_cell", after))
 
     def on_change(self, handler: Callable[[Any], None], *names: str) -> None:
         """Call ``handler(change)`` when one of these traits changes."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from shira_lab.budget import Shape, check_budget, density, max_r, num_params
 from shira_lab.calibration import calibrate
 from shira_lab.config import ShiraConfig
-from shira_lab.errors import ConfigError, ShiraError
+from shira_lab.errors import ConfigError
 from shira_lab.figures import MaskProfile, mask_png, mask_profile
 from shira_lab.figures.budget import ADVICE
 from shira_lab.masks import find_mask, mask_types
@@ -216,8 +216,8 @@ class MaskExplorer(App):
     def picture(self) -> bytes | None:
         try:
             return mask_png(self.positions, self.shape)
-        except ShiraError:
-            return None  # the status line says why
+        except Exception:  # as in the live view, where the status line says what it was
+            return None
 
     def __repr__(self) -> str:
         m, n = self.shape
