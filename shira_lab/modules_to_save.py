@@ -86,9 +86,9 @@ def find_modules_to_save(model: nn.Module, names: list[str] | None) -> list[str]
     return paths
 
 
-def wrap_modules(model: nn.Module, adapter: str, names: list[str] | None) -> None:
-    """Give ``adapter`` its own trainable copy of each of these modules."""
-    for path in find_modules_to_save(model, names):
+def wrap_modules(model: nn.Module, adapter: str, paths: list[str]) -> None:
+    """Give ``adapter`` its own copy of the modules at these paths."""
+    for path in paths:
         module = model.get_submodule(path)
         if not isinstance(module, ModulesToSaveWrapper):
             module = ModulesToSaveWrapper(module).train(module.training)

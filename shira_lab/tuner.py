@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from shira_lab.config import MASK_FIELDS, AdapterConfig, ShiraConfig
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
-from shira_lab.modules_to_save import ModulesToSaveWrapper, wrap_modules
+from shira_lab.modules_to_save import ModulesToSaveWrapper, find_modules_to_save, wrap_modules
 from shira_lab.recipe import draw_positions, make_adapter, prepare_config
 from shira_lab.targets import find_targets, walk
 
@@ -79,9 +79,10 @@ class AdapterModel(nn.Module):
             path: make_adapter(path, modules[path], config, (gradients or {}).get(path), (positions or {}).get(path))
             for path in paths
         }
+        saved = find_modules_to_save(self.model, config.modules_to_save)
         if not self.peft_config:
             self.model.requires_grad_(False)
-        wrap_modules(self.model, name, config.modules_to_save)
+        wrap_modules(self.model, name, saved)
         shared = _shared_weights(self.model)
         existing = dict(self.adapter_layers())
         for path, adapter in made.items():

@@ -1,0 +1,218 @@
+"""Whatever adapters do to a layer, the base weight comes back bit for bit."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from tiny import FLOATS, MLP, adapted, base_weights, fill_randomly, layers, same_bits, snapshot
+from torch import Tensor, nn
+
+from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_peft_model
+from shira_lab.errors import AdapterError
+
+SHIRA = ShiraConfig(r=2, target_modules=["lin0", "lin1"], random_seed=0)
+SECOND = ShiraConfig(r=3, target_modules=["lin1", "lin2"], random_seed=1)
+LORA = LoraConfig(r=2, target_modules=["lin0", "lin1"])
+
+
+def run(model: nn.Module, dtype: torch.dtype = torch.float32) -> Tensor:
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        return model(torch.randn(4, 10, generator=generator).to(dtype))
+
+
+@pytest.mark.parametrize("config", [SHIRA, LORA], ids=["shira", "lora"])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_new_adapter_is_an_exact_identity(config: ShiraConfig, dtype: torch.dtype) -> None:
+    model = MLP().to(dtype)
+    before = run(model, dtype)
+    assert torch.equal(run(get_peft_model(model, config), dtype), before)
+
+
+@pytest.mark.parametrize("config", [SHIRA, LORA], ids=["shira", "lora"])
+def test_without_zeroed_values_it_is_not(config: ShiraConfig) -> None:
+    model = MLP()
+    before = run(model)
+    changes = {"init_weights": False} if isinstance(config, ShiraConfig) else {"init_lora_weights": False}
+    assert not torch.equal(run(get_peft_model(model, config.copy(**changes))), before)
+
+
+def switch_off(model: PeftModel) -> None:
+    model.set_adapter([])
+    run(model, next(base_weights(model)).dtype)
+
+
+def delete_all(model: PeftModel) -> None:
+    for name in list(model.peft_config):
+        model.delete_adapter(name)
+
+
+RESTORE: dict[str, Callable[[PeftModel], object]] = {
+    "switch off": switch_off,
+    "unmerge": lambda model: model.unmerge_adapter(),
+    "delete": delete_all,
+    "unload": lambda model: model.unload(),
+}
+USE: dict[str, Callable[[PeftModel], object]] = {
+    "forward": lambda model: None,
+    "set_scale": lambda model: [layer.set_scale("default", 0.3) for layer in layers(model)],
+    "two adapters": lambda model: model.set_adapter(["default", "second"]),
+    "switched": lambda model: model.set_adapter("second"),
+    "merged": lambda model: model.merge_adapter(),
+    "merged twice": lambda model: (model.merge_adapter(["default"]), model.merge_adapter(["second"])),
+    "merged LoRA": lambda model: model.merge_adapter(["default", "lora"]),
+    "deepcopied": lambda model: copy.deepcopy(model),
+}
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("use", USE)
+@pytest.mark.parametrize("restore", RESTORE)
+def test_base_weights_come_back_bit_for_bit(restore: str, use: str, dtype: torch.dtype) -> None:
+    base = MLP().to(dtype)
+    before, output = snapshot(base), run(base, dtype)
+    model = get_peft_model(base, SHIRA)
+    model.add_adapter("second", SECOND)
+    model.add_adapter("lora", LORA)
+    fill_randomly(model)
+    run(model, dtype)
+    USE[use](model)
+    assert not torch.equal(run(model, dtype), output)
+    shown = {name.replace("base_layer.", ""): value for name, value in model.base_model.model.state_dict().items()}
+    assert same_bits(before, {name: shown[name] for name in before}), "state_dict should show the base weight"
+    with model.disable_adapter():
+        assert torch.equal(run(model, dtype), output)
+    RESTORE[restore](model)
+    after = {name.replace("base_layer.", ""): value for name, value in base.state_dict(keep_vars=True).items()}
+    assert same_bits(before, {name: after[name] for name in before})
+    for path in ("lin0", "lin1", "lin2"):
+        layer = base.get_submodule(path)
+        assert torch.equal(getattr(layer, "base_layer", layer).weight, before[f"{path}.weight"])
+
+
+def test_disabled_weights_are_the_base_weights_in_memory() -> None:
+    model = adapted(MLP(), SHIRA)
+    base = [layer.base_weight().clone() for layer in layers(model)]
+    run(model)
+    with model.disable_adapter():
+        assert all(torch.equal(a, b) for a, b in zip(base_weights(model), base, strict=True))
+        with model.disable_adapter():
+            pass
+        assert all(layer.disable_adapters for layer in layers(model))
+    run(model)
+    assert not any(torch.equal(a, b) for a, b in zip(base_weights(model), base, strict=True))
+
+
+@pytest.mark.parametrize("config", [SHIRA, LORA], ids=["shira", "lora"])
+def test_merging_changes_the_weight_by_the_delta_and_the_output_not_at_all(config: ShiraConfig) -> None:
+    model = adapted(MLP().double(), config)
+    before = run(model, torch.float64)
+    base = [layer.base_weight().clone() for layer in layers(model)]
+    for _ in range(2):
+        model.merge_adapter()
+        torch.testing.assert_close(run(model, torch.float64), before)
+        for layer, weight in zip(layers(model), base, strict=True):
+            torch.testing.assert_close(layer.weight.detach(), weight + layer.get_delta_weight("default").detach())
+    model.unmerge_adapter()
+    assert torch.equal(run(model, torch.float64), before)
+
+
+def test_merging_with_outputs_still_alive_works() -> None:
+    model = adapted(MLP(), SHIRA)
+    output = model(torch.randn(3, 10))
+    model.merge_adapter()
+    assert all(layer.merged for layer in layers(model)) and output.requires_grad
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_broken_adapter_is_not_merged_anywhere(bad: float) -> None:
+    model = adapted(MLP(), SHIRA)
+    before = [layer.base_weight().clone() for layer in layers(model)]
+    layers(model)[-1].shira_weight["default"].data[3] = bad
+    for merge in (model.merge_adapter, model.merge_and_unload):
+        with pytest.raises(
+            AdapterError, match=r"NaNs detected in the merged weights.*adapter default seems to be broken"
+        ):
+            merge()
+        assert all(torch.equal(layer.base_weight(), w) for layer, w in zip(layers(model), before, strict=True))
+        assert not any(layer.merged for layer in layers(model))
+
+
+def test_a_deleted_adapter_leaves_a_merged_weight_and_the_others_stay() -> None:
+    model = get_peft_model(MLP(), SHIRA)
+    model.add_adapter("second", SHIRA.copy(random_seed=4))
+    layer = layers(fill_randomly(model))[0]
+    layer.merge(["default", "second"])
+    layer.delete_adapter("second")
+    expected = layer.base_weight() + layer.get_delta_weight("default").detach()
+    assert layer.merged_adapters == ["default"]
+    assert torch.equal(layer.weight.detach(), expected)
+
+
+def test_changing_the_base_weight_while_written_raises() -> None:
+    model = adapted(MLP(), SHIRA)
+    run(model)
+    (layer, *_) = layers(model)
+    with torch.no_grad():
+        layer.weight.add_(1)
+    with pytest.raises(AdapterError, match="The base weight was changed in place while an adapter was written into it"):
+        run(model)
+
+
+def test_changing_it_inside_disable_adapter_is_fine() -> None:
+    model = adapted(MLP(), SHIRA)
+    run(model)
+    (layer, *_) = layers(model)
+    with model.disable_adapter(), torch.no_grad():
+        layer.weight.add_(1)
+        changed = layer.weight.detach().clone()
+    run(model)
+    assert torch.equal(layer.base_weight(), changed)
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_casting_sees_the_base_weight(merged: bool) -> None:
+    model, plain = adapted(MLP(), SHIRA), MLP()
+    plain.load_state_dict(
+        {k.replace("base_layer.", ""): v for k, v in snapshot(model.base_model.model).items() if "adapters" not in k}
+    )
+    run(model)
+    if merged:
+        model.merge_adapter()
+    model.to(torch.bfloat16)
+    plain.to(torch.bfloat16)
+    assert [layer.merged for layer in layers(model)] == [merged, merged]
+    run(model, torch.bfloat16)
+    with model.disable_adapter():
+        assert torch.equal(run(model, torch.bfloat16), run(plain, torch.bfloat16))
+
+
+def test_half_precision_keeps_exact_values_and_output_dtype() -> None:
+    for dtype in (torch.float16, torch.bfloat16):
+        model = adapted(MLP().to(dtype), SHIRA)
+        assert all(layer.shira_weight["default"].dtype == torch.float32 for layer in layers(model))
+        assert run(model, dtype).dtype == dtype
+        assert run(adapted(MLP().to(dtype), LORA), dtype).dtype == dtype
+
+
+def test_what_a_layer_shows_has_pefts_names_and_shapes() -> None:
+    model = adapted(MLP(), SHIRA)
+    layer = layers(model)[0]
+    indices, values = layer.shira_indices["default"], layer.shira_weight["default"]
+    assert (layer.in_features, layer.out_features, layer.r, layer.scaling) == (10, 20, {"default": 2}, {"default": 1.0})
+    assert (indices.shape, indices.dtype, values.shape) == ((2, 60), torch.int32, (60,))
+    delta = layer.get_delta_weight("default")
+    assert torch.equal(delta[tuple(indices.long())], values) and int(delta.count_nonzero()) == 60
+    layer.shira_weight["default"] = torch.ones(60)
+    assert layer.shira_weight["default"].requires_grad and layer.get_delta_weight("default").sum().item() == 60
+    with pytest.raises(AdapterError, match=r"`shira_weight\['default'\]` has 60 values; got a tensor of shape \(3,\)"):
+        layer.shira_weight["default"] = torch.ones(3)
+    with pytest.raises(AdapterError, match=r"This layer has no adapter 'other'; it has \['default'\]"):
+        layer.get_delta_weight("other")
+
+
+def test_dropout_of_a_new_adapter_follows_the_mode_of_its_layer() -> None:
+    model = adapted(MLP().eval(), LORA.copy(lora_dropout=0.5))
+    assert not model.training and torch.equal(run(model), run(model))
+    assert not torch.equal(run(model.train()), run(model))
