@@ -6,13 +6,14 @@ changes anything: an adapter may come from a stranger.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from shira_lab.budget import num_params
+from shira_lab.budget import check_budget
 from shira_lab.compact import pack, unpack
 from shira_lab.config import CONFIG_NAME, AdapterConfig, LoraConfig
 from shira_lab.errors import StorageError
@@ -36,6 +37,13 @@ class LoadedAdapter:
     config: AdapterConfig
     positions: dict[str, Tensor]  # by layer path, sorted; SHiRA only
     tensors: dict[str, Tensor]  # by "<path>.<parameter>", in the order of the positions
+
+
+class Expected(NamedTuple):
+    """What a tensor of the file should be; floating-point numbers may come in any precision."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
 
 
 def adapter_tensors(model: AdapterModel, name: str) -> dict[str, Tensor]:
@@ -133,23 +141,22 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
 
 def _expected_tensors(
     model: nn.Module, modules: dict[str, nn.Module], paths: list[str], config: AdapterConfig
-) -> dict[str, Tensor]:
-    """What the file should hold, on the meta device: names, shapes and dtypes."""
-    expected: dict[str, Tensor] = {}
+) -> dict[str, Expected]:
+    expected: dict[str, Expected] = {}
     for path in paths:
         shape, r = shape_of(modules[path]), config.r_for(path)
         if isinstance(config, LoraConfig):
             out_features, in_features = shape[::-1] if is_conv1d(modules[path]) else shape
-            expected[f"{path}.lora_A.weight"] = torch.empty(r, in_features, device="meta")
-            expected[f"{path}.lora_B.weight"] = torch.empty(out_features, r, device="meta")
+            expected[f"{path}.lora_A.weight"] = Expected((r, in_features), torch.float32)
+            expected[f"{path}.lora_B.weight"] = Expected((out_features, r), torch.float32)
         else:
-            k = num_params(r, shape)
-            expected[f"{path}.shira_weight"] = torch.empty(k, device="meta")
-            expected[f"{path}.shira_indices"] = torch.empty(2, k, dtype=torch.int32, device="meta")
+            k = check_budget(r, shape, f"layer '{path}'")
+            expected[f"{path}.shira_weight"] = Expected((k,), torch.float32)
+            expected[f"{path}.shira_indices"] = Expected((2, k), torch.int32)
     for path in find_modules_to_save(model, config.modules_to_save):
         module = model.get_submodule(path)
         state = getattr(module, "original_module", module).state_dict()
-        expected |= {f"{path}.{key}": value.to("meta") for key, value in state.items()}
+        expected |= {f"{path}.{key}": Expected(tuple(value.shape), value.dtype) for key, value in state.items()}
     return expected
 
 
@@ -162,15 +169,15 @@ def _check_names(file: Path, expected: set[str], found: set[str]) -> None:
             )
 
 
-def _check_tensor(file: Path, key: str, tensor: Tensor, like: Tensor) -> None:
-    if tensor.shape != like.shape:
+def _check_tensor(file: Path, key: str, tensor: Tensor, like: Expected) -> None:
+    if tuple(tensor.shape) != like.shape:
         raise StorageError(
-            f"{file}: tensor '{key}' has shape {tuple(tensor.shape)}; the model and config need {tuple(like.shape)}."
+            f"{file}: tensor '{key}' has shape {tuple(tensor.shape)}; the model and config need {like.shape}."
         )
     usable = {like.dtype}
-    if like.is_floating_point() or key.endswith(".shira_indices"):
+    if like.dtype.is_floating_point or key.endswith(".shira_indices"):
         usable |= {torch.float32, torch.float64, torch.float16, torch.bfloat16}
-    if not like.is_floating_point():
+    if not like.dtype.is_floating_point:
         usable |= {torch.int32, torch.int64}
     if tensor.dtype not in usable:
         raise StorageError(f"{file}: tensor '{key}' has dtype {tensor.dtype}, which cannot be used there.")
