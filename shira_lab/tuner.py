@@ -130,13 +130,12 @@ class AdapterModel(nn.Module):
 
         Results are always checked for NaN and infinite values first, so ``safe_merge`` changes nothing.
         """
-        names = adapter_names or self.active_adapters
-        self.check_known(names)
+        self.check_known(adapter_names or [])
         layers = [layer for _, layer in self.adapter_layers()]
         for layer in layers:
-            layer.check_mergeable(names)
+            layer.check_mergeable(adapter_names)
         for layer in layers:
-            layer.merge(names)
+            layer.merge(adapter_names)
 
     def unmerge_adapter(self) -> None:
         """Undo :meth:`merge_adapter`: the base weights are what they were, bit for bit."""
@@ -148,7 +147,7 @@ class AdapterModel(nn.Module):
         layers = list(self.adapter_layers())
         if merge:
             for _, layer in layers:
-                layer.check_mergeable(self.active_adapters, for_good=True)
+                layer.check_mergeable(for_good=True)
         for path, layer in layers:
             _replace(self.model, path, layer.unload(merge))
         for path, wrapper in self.wrapped_modules():

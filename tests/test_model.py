@@ -139,6 +139,13 @@ def test_merge_and_unload_leaves_a_plain_model_with_the_same_outputs(merged_befo
     torch.testing.assert_close(plain(tokens()).logits, before)
 
 
+def test_a_shared_weight_stands_in_the_way_only_of_its_own_adapters() -> None:
+    model = adapted(tiny_opt(tie_word_embeddings=True), CONFIG)
+    model.add_adapter("head", ShiraConfig(r=1, target_modules=["lm_head"], random_seed=0))
+    model.merge_adapter()
+    assert [layer.merged for layer in layers(model)] == [True] * 4 + [False]
+
+
 def test_merge_and_unload_of_a_chosen_adapter() -> None:
     model = adapted(MLP().double(), ShiraConfig(r=1, target_modules=["lin1"], random_seed=0))
     model.add_adapter("second", ShiraConfig(r=1, target_modules=["lin0"], random_seed=0))

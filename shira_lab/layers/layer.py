@@ -51,8 +51,9 @@ class AdapterLayer(AdapterHolder):
         """Take in a new adapter; it neither acts nor trains until :meth:`set_adapter`."""
         self.adapters[name] = adapter.requires_grad_(False).train(self.training)
 
-    def set_adapter(self, names: Iterable[str], inference_mode: bool = False) -> None:
+    def set_adapter(self, names: str | Iterable[str], inference_mode: bool = False) -> None:
         """Activate these adapters, where the layer has them; only they train, and none in ``inference_mode``."""
+        names = [names] if isinstance(names, str) else list(names)
         self.active_adapters = [name for name in names if name in self.adapters]
         for name, adapter in self.named_adapters():
             adapter.requires_grad_(name in self.active_adapters and not inference_mode)
@@ -109,26 +110,26 @@ class AdapterLayer(AdapterHolder):
             AdapterError: when the weight is shared, or the result would hold NaN or infinite values; nothing has
             changed then.
         """
-        names = self.active_adapters if adapter_names is None else adapter_names
-        self.check_mergeable(names)
-        merged = self._with_merged(names)
+        self.check_mergeable(adapter_names)
+        merged = self._with_merged(adapter_names)
         self._overlay.backwards.clear()  # a backward pass that needs the weight as it was will be told so by autograd
         self._overlay.write(self.weight, [self.get_adapter(name).delta() for name in merged])
         self.merged_adapters = merged
 
-    def check_mergeable(self, names: Iterable[str], for_good: bool = False) -> None:
+    def check_mergeable(self, adapter_names: list[str] | None = None, for_good: bool = False) -> None:
         """Raise what :meth:`merge`, or :meth:`unload` if ``for_good``, would raise, and change nothing."""
-        if not (self._in_place or for_good):
+        names = self._with_merged(adapter_names)
+        if names and not (self._in_place or for_good):
             raise AdapterError(
                 "This layer's weight is shared with another module, so an adapter cannot be merged into it without "
                 "changing both. Leave the adapter active instead, or use `merge_and_unload`, which gives the layer a "
                 "weight of its own."
             )
-        deltas = [self.get_adapter(name).delta() for name in self._with_merged(names)]
+        deltas = [self.get_adapter(name).delta() for name in names]
         if not bool(torch.isfinite(with_deltas(self.base_weight(), deltas)).all()):
             raise AdapterError(
-                "NaNs detected in the merged weights, or infinite values. The adapter "
-                f"{', '.join(names)} seems to be broken; nothing was merged."
+                f"NaNs detected in the merged weights. The adapter {', '.join(names)} seems to be broken: with it, "
+                "weights are NaN or infinite. Nothing was merged."
             )
 
     def unmerge(self) -> None:
@@ -198,8 +199,9 @@ class AdapterLayer(AdapterHolder):
                 output = adapter.add_to(output, x)
         return output
 
-    def _with_merged(self, names: Iterable[str]) -> list[str]:
-        """The adapters that are merged when these are merged too."""
+    def _with_merged(self, adapter_names: list[str] | None) -> list[str]:
+        """The adapters that are merged when these (the active ones if None) are merged too."""
+        names = self.active_adapters if adapter_names is None else adapter_names
         new = [name for name in names if name in self.adapters and name not in self.merged_adapters]
         return self.merged_adapters + new
 
