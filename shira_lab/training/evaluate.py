@@ -22,9 +22,10 @@ class StoryLoss:
     """Held-out loss of a model on stories.
 
     Attributes:
-        loss: mean -log q(token) of the model, in nats per predicted token; the end of a story is predicted
-        too. floor: booked nats of the same stories per predicted token: what a perfect model would reach on
-        average. tokens: how many tokens were predicted. stories: how many stories were read.
+        loss: mean -log q(token) of the model, in nats per predicted token; the end of a story is predicted too.
+        floor: booked nats of the same stories per predicted token: what a perfect model would reach on average.
+        tokens: how many tokens were predicted.
+        stories: how many stories were read.
     """
 
     loss: float
