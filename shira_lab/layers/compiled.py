@@ -4,6 +4,8 @@ It computes what :func:`shira_lab.layers.sampled.sampled_product` computes, to r
 ninja (``pip install "shira-lab[compiled]"``).
 """
 
+import os
+import sysconfig
 from pathlib import Path
 
 from torch import Tensor
@@ -20,6 +22,8 @@ def build() -> None:
         ShiraError: when there is no compiler or it fails; everything goes on with PyTorch's own kernel.
     """
     source = Path(__file__).with_name("sampled.cpp")
+    scripts = sysconfig.get_path("scripts")  # ninja's place, also when the environment is not activated
+    os.environ["PATH"] = os.pathsep.join(dict.fromkeys([*os.environ.get("PATH", "").split(os.pathsep), scripts]))
     try:
         extension = cpp_extension.load(
             "shira_lab_sampled",
