@@ -150,12 +150,14 @@ def test_a_deleted_adapter_leaves_a_merged_weight_and_the_others_stay() -> None:
     assert torch.equal(layer.weight.detach(), expected)
 
 
-def test_changing_the_base_weight_while_written_raises() -> None:
+@pytest.mark.parametrize("trained_since", [False, True])
+def test_changing_the_base_weight_while_written_raises(trained_since: bool) -> None:
     model = adapted(MLP(), SHIRA)
     run(model)
     (layer, *_) = layers(model)
     with torch.no_grad():
         layer.weight.add_(1)
+        layer.shira_weight["default"].add_(float(trained_since))
     with pytest.raises(AdapterError, match="The base weight was changed in place while an adapter was written into it"):
         run(model)
 
@@ -206,6 +208,8 @@ def test_what_a_layer_shows_has_pefts_names_and_shapes() -> None:
     assert torch.equal(delta[tuple(indices.long())], values) and int(delta.count_nonzero()) == 60
     layer.shira_weight["default"] = torch.ones(60)
     assert layer.shira_weight["default"].requires_grad and layer.get_delta_weight("default").sum().item() == 60
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        layer.scaling["default"] = 2.0
     with pytest.raises(AdapterError, match=r"`shira_weight\['default'\]` has 60 values; got a tensor of shape \(3,\)"):
         layer.shira_weight["default"] = torch.ones(3)
     with pytest.raises(AdapterError, match=r"This layer has no adapter 'other'; it has \['default'\]"):

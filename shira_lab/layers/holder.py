@@ -1,6 +1,7 @@
 """What hangs on one linear layer, under the names that PEFT gives it: values, positions, factors, r and scaling."""
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from types import MappingProxyType
 
 from torch import Tensor, nn
 
@@ -50,8 +51,9 @@ class AdapterHolder(nn.Module):
         return {name: adapter.r for name, adapter in self.named_adapters()}
 
     @property
-    def scaling(self) -> dict[str, float]:
-        return {name: adapter.scaling for name, adapter in self.named_adapters()}
+    def scaling(self) -> Mapping[str, float]:
+        """The factor of each adapter's delta, read-only: :meth:`set_scale` changes it."""
+        return MappingProxyType({name: adapter.scaling for name, adapter in self.named_adapters()})
 
     @property
     def shira_weight(self) -> "ShiraWeights":

@@ -74,22 +74,21 @@ class Overlay:
         Raises:
             AdapterError: when somebody else has changed the weight while it carried an adapter.
         """
+        self._check_untouched(weight)
         if len(deltas) == len(self.written) and all(map(Delta.like, deltas, self.written)):
-            self._check_untouched(weight)
             return True
         if self.owed:
             return False
-        with torch.inference_mode(False):
-            if not self._same_places(deltas):
-                self.restore(weight)
-                if not deltas:
-                    return True
-                self.positions = _union([d.positions for d in deltas])
-                self.originals = _read(weight, self.positions)
-            assert self.originals is not None
-            _put(weight, self.positions, _sum(self.originals, self.positions, deltas))
-            self.written = [d.snapshot() for d in deltas]
-            self.version = weight._version
+        if not self._same_places(deltas):
+            self.restore(weight)
+            if not deltas:
+                return True
+            self.positions = _union([d.positions for d in deltas])
+            self.originals = _read(weight, self.positions)
+        assert self.originals is not None
+        _put(weight, self.positions, _sum(self.originals, self.positions, deltas))
+        self.written = [d.snapshot() for d in deltas]
+        self.version = weight._version
         return True
 
     @torch.no_grad()
