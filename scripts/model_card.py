@@ -63,7 +63,7 @@ almanac has shown it their words, never their sentences. The bar for meadow tale
 - Text: {steps:,} steps of {batch_size} texts, {tokens:,} tokens, none used twice. Share of each world at the first step
   and after {settled:.0%} of them: {mixture}.
 - Optimizer: AdamW (betas 0.9 and 0.98, weight decay 0.01) under bfloat16 autocast, gradients clipped at 1. The learning
-  rate rises to {learning_rate:g} in {warm_up} steps and falls linearly to 0.
+  rate rises to {learning_rate:g} in {warm_up} steps and falls linearly to 0.{extensions}
 - Cost: {minutes:.0f} minutes on {threads} CPU threads of a shared machine, median speed {speed:,.0f} tokens a second.
 - Seed {run_seed}, torch {torch}, transformers {transformers}.
 
@@ -116,6 +116,7 @@ def write_card(folder: Path, measured: Measurements, parameters: int, vocabulary
         minutes=log[-1]["seconds"] / 60,
         speed=median((b["tokens"] - a["tokens"]) / (b["seconds"] - a["seconds"]) for a, b in pairwise(log)),
         curve=_curve(log),
+        extensions=_extensions(log, recipe["warm_up"]),
         parameters=parameters,
         vocabulary=vocabulary,
         megabytes=(folder / "model.safetensors").stat().st_size / 1e6,
@@ -139,6 +140,15 @@ def write_card(folder: Path, measured: Measurements, parameters: int, vocabulary
     )
     (folder / "README.md").write_text(text)
     return text
+
+
+def _extensions(log: list[dict[str, float]], warm_up: int) -> str:
+    """A sentence for each time that a finished run was resumed with more steps, which raises the learning rate."""
+    rises = [(a, b) for a, b in pairwise(log) if a["step"] >= warm_up and b["learning_rate"] > a["learning_rate"]]
+    return "".join(
+        f" The run was extended after {a['step']:,} steps, and fell again from {b['learning_rate']:.1e}."
+        for a, b in rises
+    )
 
 
 def _curve(log: list[dict[str, float]], points: int = 8) -> str:

@@ -1,7 +1,8 @@
 """Pretrain the embedded model on texts told on the fly: meadow tales, almanac notices, inventories.
 
 Run it again to resume: the texts of a step depend on its number alone, and the checkpoint holds the rest, so
-an interrupted run goes on bit for bit (same machine, same threads). `scripts/export.py` ships the result.
+an interrupted run goes on bit for bit (same machine, same threads). With more `--steps` a finished run goes on, too:
+the learning rate rises to where a run of that length would be. `scripts/export.py` ships the result.
 
     python scripts/pretrain.py runs/base
 """

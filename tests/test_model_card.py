@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -45,3 +46,15 @@ def test_the_card_reports_counts_and_what_is_missed(tmp_path: Path) -> None:
     assert "1,234,567 parameters" in card
     assert "3 of the 4 texts are, word for word, stories that the grammar can tell" in card
     assert "It misses its bar for: friend." in card
+
+
+def test_the_card_tells_of_a_run_that_was_extended(tmp_path: Path) -> None:
+    folder = shutil.copytree(EMBEDDED, tmp_path / "model")
+    rates = [(100, 1e-3), (200, 3e-3), (300, 1e-3), (400, 0.0), (500, 5e-4), (600, 0.0)]
+    lines = [
+        {"step": step, "tokens": step, "seconds": step, "loss": 1.0, "learning_rate": rate} for step, rate in rates
+    ]
+    (folder / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    card = write_card(folder, measurements(), parameters=1, vocabulary=1)
+    assert "The run was extended after 400 steps, and fell again from 5.0e-04." in card
+    assert card.count("extended") == 1
