@@ -50,9 +50,10 @@ def test_the_card_reports_counts_and_what_is_missed(tmp_path: Path) -> None:
 
 def test_the_card_tells_of_a_run_that_was_extended(tmp_path: Path) -> None:
     folder = shutil.copytree(EMBEDDED, tmp_path / "model")
-    rates = [(100, 1e-3), (200, 3e-3), (300, 1e-3), (400, 0.0), (500, 5e-4), (600, 0.0)]
+    rates = [1e-3, 3e-3, 2e-3, 0.0, 5e-4, 4e-4, 3e-4, 2e-4, 1e-4, 0.0]  # at steps 100, 200, ...
     lines = [
-        {"step": step, "tokens": step, "seconds": step, "loss": 1.0, "learning_rate": rate} for step, rate in rates
+        {"step": step, "tokens": step, "seconds": step, "loss": 1.0, "learning_rate": rate}
+        for step, rate in zip(range(100, 1100, 100), rates, strict=True)
     ]
     (folder / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
     card = write_card(folder, measurements(), parameters=1, vocabulary=1)
