@@ -14,8 +14,8 @@ from shira_lab.model import PeftModel, get_peft_model
 from shira_lab.targets import find_targets
 from shira_lab.training.history import Method, Settings
 
-#: Peak learning rates that suit the embedded model; the best of a grid on both new worlds, see the lesson on training.
-LEARNING_RATES: dict[Method, float] = {"shira": 5e-2, "lora": 1e-2, "full": 3e-3}
+#: Peak learning rates that suit the embedded model: the best of a coarse grid at r=8, magnitude mask, 100 steps.
+LEARNING_RATES: dict[Method, float] = {"shira": 1e-1, "lora": 3e-2, "full": 3e-3}
 
 Trainable: TypeAlias = PeftModel | PreTrainedModel
 
