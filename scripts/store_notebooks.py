@@ -4,9 +4,10 @@
     python scripts/store_notebooks.py notebooks/01-start-here.ipynb
 
 What differs from run to run or from machine to machine (widget ids and state, timings, the Python version) is left
-out; a stored widget keeps its picture and its text.
+out; a stored widget keeps its picture and its text. Figures get a picture too, drawn by kaleido and Chromium.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def normalise(notebook: NotebookNode, stem: str) -> NotebookNode:
 
 
 def main(paths: list[Path]) -> None:
+    os.environ["SHIRA_LAB_PICTURES"] = "1"
     for path in paths:
         print(f"running {path} ...", flush=True)
         nbformat.write(normalise(run_notebook(path), path.stem), path)

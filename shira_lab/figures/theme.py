@@ -29,6 +29,7 @@ _AXIS = {"showgrid": True, "gridcolor": "#E5E5E5", "linecolor": "#444444", "tick
 TEMPLATE = go.layout.Template(
     layout={
         "colorway": PALETTE,
+        "autosize": True,
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#222222"},
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",

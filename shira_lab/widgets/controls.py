@@ -87,4 +87,4 @@ def table(rows: Sequence[tuple[str, str]]) -> str:
     cells = (
         f'<tr><th scope="row" {head}>{escape(name)}</th><td {data}>{escape(value)}</td></tr>' for name, value in rows
     )
-    return f'<table style="border-collapse:collapse">{"".join(cells)}</table>'
+    return f'<table style="border-collapse:collapse;line-height:1.5">{"".join(cells)}</table>'

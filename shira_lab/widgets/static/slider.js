@@ -3,19 +3,21 @@ function render({ model, el }) {
   const label = document.createElement("label");
   const name = document.createElement("span");
   const input = document.createElement("input");
-  const output = document.createElement("output");
+  const place = document.createElement("span");
   label.className = "shira-slider";
+  place.className = "place";
   input.type = "range";
-  label.append(name, input, output);
+  label.append(name, input, place);
   el.append(label);
 
   const show = () => {
     name.textContent = model.get("description");
+    input.setAttribute("aria-label", model.get("description"));
     input.min = model.get("min");
     input.max = model.get("max");
     input.value = model.get("value");
     input.disabled = model.get("disabled");
-    output.textContent = `${model.get("value").toLocaleString("en")} of ${model.get("max").toLocaleString("en")}`;
+    place.textContent = `${model.get("value").toLocaleString("en")} of ${model.get("max").toLocaleString("en")}`;
   };
   input.addEventListener("input", () => {
     model.set("value", input.valueAsNumber);
