@@ -61,7 +61,7 @@ almanac has shown it their words, never their sentences. The bar for meadow tale
 - Model: OPT with hidden size {hidden}, {layers} layers, {heads} heads, tied embeddings, no dropout.
 - Vocabulary: {vocabulary:,} tokens. Each word of the worlds is one, anything else is spelled in bytes.
 - Text: {steps:,} steps of {batch_size} texts, {tokens:,} tokens, none used twice. Share of each world at the first step
-  and after {settled:.0%} of them: {mixture}.
+  and after {settled:.0%} of those first planned: {mixture}.
 - Optimizer: AdamW (betas 0.9 and 0.98, weight decay 0.01) under bfloat16 autocast, gradients clipped at 1. The learning
   rate rises to {learning_rate:g} in {warm_up} steps and falls linearly to 0.{extensions}
 - Cost: {minutes:.0f} minutes on {threads} CPU threads of a shared machine, median speed {speed:,.0f} tokens a second.
@@ -146,7 +146,7 @@ def _extensions(log: list[dict[str, float]], warm_up: int) -> str:
     """A sentence for each time that a finished run was resumed with more steps, which raises the learning rate."""
     rises = [(a, b) for a, b in pairwise(log) if a["step"] >= warm_up and b["learning_rate"] > a["learning_rate"]]
     return "".join(
-        f" The run was extended after {a['step']:,} steps, and fell again from {b['learning_rate']:.1e}."
+        f"\n  The run was extended after {a['step']:,} steps: the rate fell to 0 again from {b['learning_rate']:.1e}."
         for a, b in rises
     )
 

@@ -57,5 +57,5 @@ def test_the_card_tells_of_a_run_that_was_extended(tmp_path: Path) -> None:
     ]
     (folder / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
     card = write_card(folder, measurements(), parameters=1, vocabulary=1)
-    assert "The run was extended after 400 steps, and fell again from 5.0e-04." in card
+    assert "The run was extended after 400 steps: the rate fell to 0 again from 5.0e-04." in card
     assert card.count("extended") == 1
