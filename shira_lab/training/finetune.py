@@ -6,7 +6,8 @@ torchrun share each batch and end with the same numbers.
 
 import dataclasses
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from accelerate import PartialState
@@ -60,8 +61,8 @@ def finetune(
     assert settings.seed is not None
     set_seed(settings.seed)
     stories = Stories(settings, tokenizer)
-    use_cache, verbosity = model.config.use_cache, logging.get_verbosity()
-    with tempfile.TemporaryDirectory() as nowhere:
+    use_cache = model.config.use_cache
+    with tempfile.TemporaryDirectory() as nowhere, _quiet():
         arguments = _arguments(settings, model, output, nowhere)
         trained = make_trainable(model, settings, stories.first_batches(CALIBRATION_BATCHES))
         history.trainable = sum(p.numel() for p in trained.parameters() if p.requires_grad)
@@ -84,17 +85,30 @@ def finetune(
         finally:
             trained.config.use_cache = use_cache  # the Trainer switches it off
             trained.eval()
-            logging.set_verbosity(verbosity)
     if history.status == "running":
         history.status = "finished" if history.step == settings.steps else "stopped"
     recorder.tell(now=True)
     result = Finetuned(trained, model, tokenizer, history)
     if output is not None and processes.is_main_process:
-        result.save(output)
+        with _quiet():
+            result.save(output)
         if history.status != "stopped":
             remove_checkpoints(output)
     processes.wait_for_everyone()
     return result
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Inside, transformers neither logs nor draws bars: the run has a history and a bar of its own."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)  # the Trainer sets it too
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _begin(settings: Settings, output: Path | None, resume: bool) -> tuple[History, Path | None]:
