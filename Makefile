@@ -20,6 +20,9 @@ TORCH_INDEX :=
 # Jupyter refuses to run as root unless told to.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
+# Threads that wait asleep: on busy or few cores, PyTorch's waiting threads would take the time of the working ones.
+export OMP_WAIT_POLICY := passive
+
 EXTRA_lab  :=
 EXTRA_demo := [demo]
 EXTRA_test := [test]
