@@ -29,7 +29,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("run", type=Path, help="folder that scripts/pretrain.py wrote")
     parser.add_argument("destination", type=Path)
     parser.add_argument("--stories", type=int, default=500, help="held-out stories of each world")
-    parser.add_argument("--samples", type=int, default=1000, help="texts to check for consistency")
+    parser.add_argument("--samples", type=int, default=4000, help="texts to check for consistency")
     parser.add_argument("--prompt", default="Once there was")
     parser.add_argument("--seed", type=int, default=0, help="of the held-out stories and the samples")
     return parser.parse_args()
