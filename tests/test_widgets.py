@@ -323,14 +323,14 @@ def test_without_the_adapter_it_is_the_old_model_and_reloaded_it_is_the_new_one(
     lab.run()
     lab.wait()
     lab.adapter_off.value = True
-    assert "identical: True" in lab.status.value and f"<strong>{OFF}</strong>" in lab._texts.value
+    assert "identical: True" in lab.checked.value and f"<strong>{OFF}</strong>" in lab._texts.value
     lab.adapter_off.value = False
     assert f"<strong>{AFTER}</strong>" in lab._texts.value
     lab.folder.value = str(tmp_path / "saved")
     lab.save_button.click()
-    assert f"Saved in {tmp_path / 'saved'}: 0." in lab.status.value
+    assert f"Saved in {tmp_path / 'saved'}: 0." in lab.checked.value
     lab.reload_button.click()
-    assert "logits identical: True" in lab.status.value
+    assert "logits identical: True" in lab.checked.value
 
 
 def test_what_goes_wrong_in_the_thread_is_said_and_raised(lab: FineTuneLab) -> None:
@@ -349,7 +349,7 @@ def test_waiting_for_a_run_that_never_began_is_refused(lab: FineTuneLab) -> None
         lab.wait()
     lab.save_button.disabled = False
     lab.save_button.click()
-    assert "There is no result yet" in lab.status.value
+    assert "There is no result yet" in lab.checked.value
 
 
 def test_in_a_notebook_the_loop_stays_free_while_it_trains(lab: FineTuneLab) -> None:

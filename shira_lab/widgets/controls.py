@@ -15,6 +15,7 @@ import traitlets
 from shira_lab.errors import ShiraError
 
 STATIC = Path(__file__).parent / "static"
+SPACE = {"margin": "0 0 8px 0"}
 _WHOLE_LABEL = {"description_width": "initial"}
 
 
@@ -63,7 +64,7 @@ def button(description: str, style: str, action: Callable[[], None], tooltip: st
 def row(*widgets: ipywidgets.Widget, gap: str = "4px 20px", **layout: str) -> ipywidgets.Box:
     """Widgets side by side, wrapped where the page is narrow."""
     return ipywidgets.Box(
-        widgets, layout={"flex_flow": "row wrap", "grid_gap": gap, "align_items": "flex-start", **layout}
+        widgets, layout={"flex_flow": "row wrap", "grid_gap": gap, "align_items": "flex-start", **SPACE, **layout}
     )
 
 

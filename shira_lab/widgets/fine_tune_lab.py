@@ -1,7 +1,7 @@
 """Fine-tune with sliders and buttons: watch loss and rank, compare texts, switch the adapter off, save, reload."""
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets
@@ -42,7 +42,7 @@ class FineTuneLab(App):
     r = traitlets.Int(Settings.r, min=1).tag(state=True)
     target_modules = traitlets.Unicode(TARGETS[0][1], help="all-linear, or names with commas").tag(state=True)
     world = traitlets.Unicode(Settings.world).tag(state=True)
-    learning_rate = traitlets.Float(None, allow_none=True).tag(state=True)
+    learning_rate = traitlets.Float(0.0, min=0.0, help="0 takes what suits the method").tag(state=True)
     steps = traitlets.Int(Settings.steps, min=1).tag(state=True)
     seed = traitlets.Int(Settings.seed, min=0).tag(state=True)
     eval_every = traitlets.Int(Settings.eval_every, min=1).tag(state=True)
@@ -69,8 +69,8 @@ class FineTuneLab(App):
         """
         names = tuple(name.strip() for name in self.target_modules.split(",") if name.strip())
         targets = self.target_modules if len(names) == 1 else names
-        known = {field.name for field in fields(Settings)}
-        return Settings(**{**{k: v for k, v in self.state().items() if k in known}, "target_modules": targets})
+        rate = self.learning_rate or None
+        return Settings(**{**self.state(), "target_modules": targets, "learning_rate": rate})
 
     @property
     def running(self) -> bool:
@@ -88,6 +88,7 @@ class FineTuneLab(App):
         settings = self.settings
         self._enable(training=True)
         self.adapter_off.value = False
+        self.checked.say("")
         self._show(History(settings))
         self._worker = Worker(lambda worker: self._train(worker, settings), self._ended)
 
@@ -134,14 +135,16 @@ class FineTuneLab(App):
         for name, control in settings_controls(self.state()).items():
             self.link(name, control)
         self.after_each_cell(lambda: self.offer("mask_type", *mask_types()))
-        self.run_button = button("Run", "primary", self._said(self.run), "train with these settings")
+        self.status, self.checked, self._progress = Status(), Status(), ipywidgets.HTML()
+        self.run_button = button("Run", "primary", self._said(self.run, self.status), "train with these settings")
         self.stop_button = button("Stop", "warning", self.stop, "end training and keep what was learned")
         self.adapter_off = ipywidgets.Checkbox(description="adapter off", indent=False, layout={"width": "max-content"})
         self.folder = ipywidgets.Text(FOLDER, description="folder", style={"description_width": "initial"})
-        self.save_button = button("Save", "", self._said(self.save), "write the adapter into the folder")
-        self.reload_button = button("Reload: same logits?", "", self._said(self.reload), "load the folder and compare")
-        self.adapter_off.observe(self._said(self._switch), "value")
-        self.status, self._progress = Status(), ipywidgets.HTML()
+        self.save_button = button("Save", "", self._said(self.save, self.checked), "write the adapter into the folder")
+        self.reload_button = button(
+            "Reload: same logits?", "", self._said(self.reload, self.checked), "load and compare"
+        )
+        self.adapter_off.observe(self._said(self._switch, self.checked), "value")
         self._texts, self._samples = ipywidgets.HTML(), ipywidgets.HTML()
         self.figure = live_figure(History(self.settings))
         self.view.children = (
@@ -151,18 +154,19 @@ class FineTuneLab(App):
             self.figure,
             self._texts,
             row(self.adapter_off, self.folder, self.save_button, self.reload_button, gap="4px 12px"),
+            self.checked,
             self._samples,
         )
         self._enable(training=False)
 
-    def _said(self, action: Callable[[], None]) -> Callable[..., None]:
-        """``action`` for a button: what it raises is said in the status line, as nobody would see a traceback."""
+    def _said(self, action: Callable[[], None], line: Status) -> Callable[..., None]:
+        """``action`` for a button: what it raises is said in a status line, as nobody would see a traceback."""
 
         def act(*_: Any) -> None:
             try:
                 action()
             except Exception as error:
-                self.status.say(in_words(error), error=True)
+                line.say(in_words(error), error=True)
 
         return act
 
@@ -215,17 +219,17 @@ class FineTuneLab(App):
             return
         text, identical = self._bench.text_before()
         self._show_texts(OFF, text)
-        self.status.say(f"Adapter off: text and logits against those before training, identical: {identical}")
+        self.checked.say(f"Adapter off: text and logits against those before training, identical: {identical}")
 
     def save(self) -> None:
         """Write the result into the folder named beside the button."""
         size = self._bench.save(self.folder.value)
-        self.status.say(f"Saved in {self.folder.value}: {size / 1e6:.2f} MB.")
+        self.checked.say(f"Saved in {self.folder.value}: {size / 1e6:.2f} MB.")
 
     def reload(self) -> None:
         """Load the folder onto a fresh model, and say whether it gives the same logits."""
         same = self._bench.reload(self.folder.value)
-        self.status.say(f"Loaded {self.folder.value} onto a fresh model: logits identical: {same}")
+        self.checked.say(f"Loaded {self.folder.value} onto a fresh model: logits identical: {same}")
 
     def close(self) -> None:
         self.stop()

@@ -11,6 +11,7 @@ def live_figure(history: History) -> go.FigureWidget:
     """:func:`shira_lab.figures.training_figure` as a widget."""
     figure = go.FigureWidget(training_figure(history))
     figure._config = {**figure._config, **CONFIG}
+    figure.layout.autosize = True
     return figure
 
 

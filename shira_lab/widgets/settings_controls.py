@@ -27,7 +27,7 @@ def settings_controls(state: dict[str, Any]) -> dict[str, ipywidgets.Widget]:
         "mask_type": plain(mask_types()),
         "target_modules": TARGETS,
         "world": plain(WORLDS),
-        "learning_rate": [("suits the method", None), *((f"{rate:g}", rate) for rate in RATES)],
+        "learning_rate": [("suits the method", 0.0), *((f"{rate:g}", rate) for rate in RATES)],
     }
     controls: dict[str, ipywidgets.Widget] = {}
     for name, options in menus.items():

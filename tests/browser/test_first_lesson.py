@@ -104,13 +104,13 @@ def test_run_tells_a_new_text_and_stop_keeps_it(lab: Locator) -> None:
     expect(lab.get_by_label("mask_type")).to_be_disabled()
     expect(lab.locator("summary")).to_have_text("all texts on the way (2)", timeout=120 * SECONDS)
     lab.get_by_role("button", name="Stop").click()
-    expect(lab.get_by_role("status")).to_contain_text("Stopped after", timeout=30 * SECONDS)
+    expect(lab.get_by_role("status").first).to_contain_text("Stopped after", timeout=30 * SECONDS)
     expect(lab.locator("section").last).to_contain_text("Once there was")
 
 
 def test_switching_the_adapter_off_brings_the_old_text_back(lab: Locator) -> None:
     lab.get_by_label("adapter off").check()
-    expect(lab.get_by_role("status")).to_contain_text("identical: True", timeout=30 * SECONDS)
+    expect(lab.get_by_role("status").last).to_contain_text("identical: True", timeout=30 * SECONDS)
     before, now = (text.split("\n", 1)[1] for text in lab.locator("section").all_inner_texts())
     assert before == now
 
