@@ -21,6 +21,7 @@ FLOORS = [
         "embedded hub training worlds",
         "figures",
         "report widgets",
+        "exercises",
         "cli",
     )
 ]

@@ -2,5 +2,6 @@
 
 from shira_lab.widgets.fine_tune_lab import FineTuneLab
 from shira_lab.widgets.mask_explorer import MaskExplorer
+from shira_lab.widgets.prediction import Prediction
 
-__all__ = ["FineTuneLab", "MaskExplorer"]
+__all__ = ["FineTuneLab", "MaskExplorer", "Prediction"]
