@@ -16,7 +16,7 @@ FLOORS = [
     set(rooms.split())
     for rooms in (
         "errors files",
-        "budget masks spectrum",
+        "budget masks overview spectrum",
         "face calibration compact config layers model modules_to_save recipe storage targets tuner",
         "embedded hub training worlds",
         "figures",

@@ -1,6 +1,7 @@
 """Figures: plain data in (positions, spectra, a run's history), a plotly figure or the bytes of a PNG out."""
 
 from shira_lab.figures.budget import budget_figure
+from shira_lab.figures.growth import growth_figure
 from shira_lab.figures.mask import MaskProfile, mask_pixels, mask_png, mask_profile, profile_figure
 from shira_lab.figures.spectrum import ranks_in_words, spectrum_figure
 from shira_lab.figures.theme import Figure, figure_png
@@ -11,6 +12,7 @@ __all__ = [
     "MaskProfile",
     "budget_figure",
     "figure_png",
+    "growth_figure",
     "loss_figure",
     "mask_pixels",
     "mask_png",

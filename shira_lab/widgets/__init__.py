@@ -3,5 +3,6 @@
 from shira_lab.widgets.fine_tune_lab import FineTuneLab
 from shira_lab.widgets.mask_explorer import MaskExplorer
 from shira_lab.widgets.prediction import Prediction
+from shira_lab.widgets.update_view import UpdateView
 
-__all__ = ["FineTuneLab", "MaskExplorer", "Prediction"]
+__all__ = ["FineTuneLab", "MaskExplorer", "Prediction", "UpdateView"]
