@@ -16,6 +16,7 @@ from shira_lab.errors import ShiraError
 
 STATIC = Path(__file__).parent / "static"
 SPACE = {"margin": "0 0 8px 0"}
+MAX_SEED = 9999
 _WHOLE_LABEL = {"description_width": "initial"}
 
 
