@@ -34,22 +34,35 @@ class Bars:
         return cls(heights, np.minimum.reduceat(counts, starts) == 0)
 
 
-def mask_and_margins_png(positions: ArrayLike, shape: Shape, max_pixels: int = VIEW_PIXELS) -> bytes:
+def mask_and_margins_png(positions: ArrayLike, shape: Shape, drawing: ArrayLike | None = None) -> bytes:
     """The mask of flat ``positions`` in an (m, n) weight as a PNG.
 
     Right of it a bar for each row, below it one for each column, as long as the row or column has entries; a row or
-    column without any is marked over the whole length.
+    column without any is marked over the whole length. Left of it, if given, the ``drawing`` (a, b) that it comes from.
     """
-    pixels, profile = mask_pixels(positions, shape, max_pixels), mask_profile(positions, shape)
-    side = pooling(shape, max_pixels)
-    mask = enlarged(np.where(pixels, _INK, _PAPER).astype(np.uint8), SIDE)
+    pixels, profile = mask_pixels(positions, shape, VIEW_PIXELS), mask_profile(positions, shape)
+    side = pooling(shape, VIEW_PIXELS)
+    mask = _page(pixels)
     scale = len(mask) // len(pixels)
     height, width = mask.shape
     page = np.full((height + GAP + DEPTH, width + GAP + DEPTH), _WHITE, dtype=np.uint8)
     page[:height, :width] = mask
     page[:height, width + GAP :] = _strip(Bars.of(profile.rows, side)).repeat(scale, axis=0)
     page[height + GAP :, :width] = _strip(Bars.of(profile.columns, side)).repeat(scale, axis=0).T
+    if drawing is not None:
+        page = _beside(_page(np.asarray(drawing)), page)
     return palette_png(page, [rgb(colour) for colour in _COLOURS])
+
+
+def _page(inked: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return enlarged(np.where(inked, _INK, _PAPER).astype(np.uint8), SIDE)
+
+
+def _beside(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    page = np.full((max(len(left), len(right)), left.shape[1] + 6 * GAP + right.shape[1]), _WHITE, dtype=np.uint8)
+    page[: len(left), : left.shape[1]] = left
+    page[: len(right), -right.shape[1] :] = right
+    return page
 
 
 def _strip(bars: Bars) -> NDArray[np.int64]:

@@ -3,7 +3,9 @@
 from shira_lab.widgets.dashboard import Dashboard
 from shira_lab.widgets.fine_tune_lab import FineTuneLab
 from shira_lab.widgets.mask_explorer import MaskExplorer
+from shira_lab.widgets.mask_overlap import MaskOverlap
+from shira_lab.widgets.mask_painter import MaskPainter
 from shira_lab.widgets.prediction import Prediction
 from shira_lab.widgets.update_view import UpdateView
 
-__all__ = ["Dashboard", "FineTuneLab", "MaskExplorer", "Prediction", "UpdateView"]
+__all__ = ["Dashboard", "FineTuneLab", "MaskExplorer", "MaskOverlap", "MaskPainter", "Prediction", "UpdateView"]
