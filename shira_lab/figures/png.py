@@ -11,7 +11,7 @@ Colour = tuple[int, int, int]
 
 
 def packed(codes: NDArray[np.uint8], depth: int) -> NDArray[np.uint8]:
-    """The (height, width) ``codes`` with ``depth`` bits each, the first in the highest bits; a row fills whole bytes."""
+    """The (height, width) ``codes`` in ``depth`` bits each, the first in the highest bits; a row fills whole bytes."""
     bits = codes[..., None] >> np.arange(depth - 1, -1, -1, dtype=np.uint8) & 1
     return np.packbits(bits.reshape(len(codes), -1), axis=1)
 

@@ -38,8 +38,8 @@ def stretched(picture: Tensor, shape: tuple[int, int]) -> Tensor:
 def drawn_positions(cells: Tensor, shape: tuple[int, int], k: int, seed: int) -> Tensor:
     """The sorted positions (k,) that a drawing of painted ``cells`` (a, b) gives a weight of ``shape`` (m, n).
 
-    They lie under the paint and, where that is too little, in the rings around it; see above. With the
-    same seed, the positions for a smaller k lie inside those for a larger one.
+    The paint grows ring after ring until k entries lie under it; of the last ring, a seeded random choice is taken.
+    With the same seed, the positions for a smaller k lie inside those for a larger one.
     """
     ring = stretched(rings(cells), shape).flatten()
     last = int((ring.bincount().cumsum(0) < k).sum())

@@ -46,5 +46,5 @@ def drawn_source(cells: Tensor, seed: int, name: str, r: int) -> str:
         r: named in the example of its docstring; the function takes any.
     """
     picture = "\n".join("".join("#" if painted else "." for painted in row) for row in cells.tolist())
-    functions = "\n\n".join(map(inspect.getsource, (rings, stretched, drawn_positions)))
+    functions = "\n\n".join(inspect.getsource(function) for function in (rings, stretched, drawn_positions))
     return TEMPLATE.format(name=name, r=r, seed=seed, picture=picture, functions=functions)

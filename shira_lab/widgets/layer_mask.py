@@ -1,4 +1,4 @@
-"""One mask on one weight, and what follows from it: its budget in words, its profile, and the ranks it makes possible."""
+"""One mask on one weight, and what follows from it: its budget in words, its profile, the ranks it makes possible."""
 
 from dataclasses import dataclass
 from functools import cached_property

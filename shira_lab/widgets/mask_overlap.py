@@ -186,18 +186,16 @@ class MaskOverlap(App):
         return overlap_png(overlap_pixels(first, second, shapes[0]))
 
     def __repr__(self) -> str:
-        masks = ", ".join(
-            f"{getattr(self, f'mask_type_{which}')} r={getattr(self, f'r_{which}')} on {getattr(self, f'layer_{which}')}"
-            for which in "12"
-        )
-        return f"MaskOverlap({masks})"
+        first = f"{self.mask_type_1} r={self.r_1} seed {self.random_seed_1} on {self.layer_1}"
+        second = f"{self.mask_type_2} r={self.r_2} seed {self.random_seed_2} on {self.layer_2}"
+        return f"MaskOverlap({first}; {second})"
 
 
 def in_short(found: Overlap) -> str:
     """An overlap as one sentence, or two."""
     text = (
-        f"{found.both:,} entries are in both masks, {found.share:.2%} of the smaller one; independent random masks would "
-        f"share about {found.expected:,.0f}, give or take {found.deviation:,.0f}."
+        f"{found.both:,} entries are in both masks, {found.share:.2%} of the smaller one; independent random masks "
+        f"would share about {found.expected:,.0f}, give or take {found.deviation:,.0f}."
     )
     if found.both == found.first == found.second:
         return f"{text} The two masks are the same."

@@ -25,8 +25,8 @@ class MaskPainter(LayerApp):
     Args:
         model: any model with linear layers, with or without adapters.
         show: the controls to be seen, out of layer, r and random_seed; None for all.
-        state: initial ``layer``, ``r``, ``random_seed`` (of the random choice), ``drawing`` (a text) and ``name`` (of the
-            mask type): attributes that can be set at any time.
+        state: initial ``layer``, ``r``, ``random_seed`` (of the random choice), ``drawing`` (a text) and ``name`` (of
+            the mask type): attributes that can be set at any time.
     """
 
     controls_offered = ("layer", "r", "random_seed")

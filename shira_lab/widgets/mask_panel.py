@@ -31,7 +31,7 @@ class MaskPanel:
         self._resting: asyncio.TimerHandle | None = None
 
     def show(self, make: Callable[[], LayerMask], shape: Shape, remark: Callable[[], str]) -> None:
-        """Draw the mask that ``make`` gives for a weight of ``shape``, at once; its spectrum where that takes long later.
+        """Draw the mask that ``make`` gives for a weight of ``shape``: at once, but a slow spectrum when r rests.
 
         Whatever ``make`` raises, as a learner's own mask function may, is said in the status line; else the budget
         and a remark.
