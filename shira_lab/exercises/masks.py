@@ -16,7 +16,7 @@ def disjoint(base_layer, r, taken, random_seed=0):
     generator = torch.Generator().manual_seed(random_seed)
     free = (taken.view(-1) == 0).nonzero().flatten()  # stub: free = torch.arange(mask.numel())
     order = torch.randperm(len(free), generator=generator)
-    mask.view(-1)[free[order[: num_params(r, mask.shape)]]] = 1
+    mask.view(-1)[free[order[: r * sum(mask.shape)]]] = 1
     return mask
 
 

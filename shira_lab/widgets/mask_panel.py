@@ -25,7 +25,7 @@ class MaskPanel:
     def __init__(self) -> None:
         self.mask, self.spectrum = MaskCanvas(), SpectrumPlot()
         self.density, self.facts, self.status = ipywidgets.HTML(), ipywidgets.HTML(), Status()
-        beside = ipywidgets.VBox([self.density, self.spectrum, self.facts])
+        beside = ipywidgets.VBox([self.density, self.spectrum, self.facts], layout={"flex": "1 1 260px"})
         self.pictures = row(self.mask, beside, gap="8px 24px")
         self.view = ipywidgets.VBox([self.pictures, self.status])
         self._resting: asyncio.TimerHandle | None = None
