@@ -119,11 +119,11 @@ def test_the_colours_of_the_overlap_are_counted(pair: MaskOverlap) -> None:
 
 def test_masks_are_shown_over_each_other_or_side_by_side(pair: MaskOverlap) -> None:
     over = pair.picture()
-    assert (pair._over.layout.display, pair._first.layout.display) == ("", "none")
+    assert pair._pictures.children[:-1] == (pair._over,)
     pair.controls["view_as"].value = BESIDE
-    assert (pair._over.layout.display, pair._first.layout.display) == ("none", "")
-    assert sum(byte.bit_count() for byte in pair._first.bits) == 112
-    assert sum(byte.bit_count() for byte in pair._second.bits) == 224
+    assert pair._pictures.children[:-1] == pair._beside
+    assert sum(byte.bit_count() for byte in pair._beside[0].bits) == 112
+    assert sum(byte.bit_count() for byte in pair._beside[1].bits) == 224
     assert pair.picture() != over and pair.view_as == BESIDE != OVER
 
 
@@ -133,11 +133,11 @@ def test_masks_of_two_shapes_stand_side_by_side_and_the_status_says_why(pair: Ma
         "Mask 1 is for a weight of 64 x 48, mask 2 for one of 48 x 64: they share positions only where the shapes are "
         "equal. Choose two layers of one shape."
     )
-    assert said(pair) == why and pair._over.layout.display == "none" and pair.picture() is not None
+    assert said(pair) == why and pair._over not in pair._pictures.children and pair.picture() is not None
     with pytest.raises(ConfigError, match=re.escape(why)):
         _ = pair.overlap
     pair.layer_1 = "2"
-    assert pair._over.layout.display == "" and "entries are in both masks" in said(pair)
+    assert pair._over in pair._pictures.children and "entries are in both masks" in said(pair)
 
 
 def test_each_slider_ends_at_the_largest_r_of_its_layer(pair: MaskOverlap) -> None:

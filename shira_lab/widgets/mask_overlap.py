@@ -1,6 +1,7 @@
 """Two masks laid over each other or set side by side: what they share, and what chance alone would give."""
 
 from collections.abc import Iterable
+from functools import cached_property
 from html import escape
 from typing import Any
 
@@ -125,12 +126,12 @@ class MaskOverlap(App):
         self.link("seed_per_layer", tick)
         self.link("view_as", dropdown("view", plain((OVER, BESIDE)), self.view_as))
         self.after_each_cell(self._offer_mask_types)
-        self._over, self._first, self._second = MaskCanvas(), MaskCanvas(), MaskCanvas()
+        self._over = MaskCanvas()
         self._facts, self.status = ipywidgets.HTML(), Status()
         groups = (self.controls_offered[:4], self.controls_offered[4:8], self.controls_offered[8:])
         rows = [row(*(self.controls[name] for name in group if name in self.shown)) for group in groups]
-        pictures = row(self._over, self._first, self._second, self._facts, gap="8px 24px")
-        self.view.children = (*(line for line in rows if line.children), pictures, self.status)
+        self._pictures = row(gap="8px 24px")
+        self.view.children = (*(line for line in rows if line.children), self._pictures, self.status)
 
     def _offer_mask_types(self) -> None:
         for name in ("mask_type_1", "mask_type_2"):
@@ -162,19 +163,25 @@ class MaskOverlap(App):
             self._show_beside(first, second)
         else:
             self._over.show_overlap(first, second, self._masks.shape(self.layer_1), in_short(found), CAPTION)
-            self._see(over=True)
+            self._pictures.children = (self._over, self._facts)
 
     def _say(self, error: Exception) -> None:
         self.status.say(in_words(error), error=True)
 
-    def _show_beside(self, first: Tensor, second: Tensor) -> None:
-        self._first.show(first, self._masks.shape(self.layer_1), ink=COLOURS[FIRST], caption="Mask 1")
-        self._second.show(second, self._masks.shape(self.layer_2), ink=COLOURS[SECOND], caption="Mask 2")
-        self._see(over=False)
+    @cached_property
+    def _beside(self) -> tuple[MaskCanvas, MaskCanvas]:
+        return MaskCanvas(), MaskCanvas()
 
-    def _see(self, over: bool) -> None:
-        self._over.layout.display = "" if over else "none"
-        self._first.layout.display = self._second.layout.display = "none" if over else ""
+    def _show_beside(self, first: Tensor, second: Tensor) -> None:
+        left, right = self._beside
+        left.show(first, self._masks.shape(self.layer_1), ink=COLOURS[FIRST], caption="Mask 1")
+        right.show(second, self._masks.shape(self.layer_2), ink=COLOURS[SECOND], caption="Mask 2")
+        self._pictures.children = (left, right, self._facts)
+
+    def close(self) -> None:
+        super().close()
+        for canvas in (self._over, *self.__dict__.get("_beside", ())):  # not all of them are in the view
+            canvas.close()
 
     def picture(self) -> bytes | None:
         shapes = self._masks.shape(self.layer_1), self._masks.shape(self.layer_2)
