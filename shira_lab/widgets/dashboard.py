@@ -12,10 +12,14 @@ from shira_lab.hub import load_model
 from shira_lab.widgets.app import App
 from shira_lab.widgets.fine_tune_lab import FineTuneLab
 from shira_lab.widgets.mask_explorer import MaskExplorer
+from shira_lab.widgets.mask_overlap import MaskOverlap
+from shira_lab.widgets.mask_painter import MaskPainter
 
 #: What each tab shows, made from a model and its tokenizer.
 TABS: Mapping[str, Callable[[PreTrainedModel, PreTrainedTokenizerBase], App]] = {
     "Masks": lambda model, tokenizer: MaskExplorer(model),
+    "Two masks": lambda model, tokenizer: MaskOverlap(model),
+    "Paint a mask": lambda model, tokenizer: MaskPainter(model),
     "Fine-tune": lambda model, tokenizer: FineTuneLab(),
 }
 
