@@ -17,7 +17,8 @@ FLOORS = [
     for rooms in (
         "errors files",
         "budget masks overview spectrum",
-        "face calibration compact config layers model modules_to_save recipe storage targets tuner",
+        "face calibration compact config inject layers model modules_to_save placement pretrained recipe "
+        "state_dicts storage targets tasks tensor_files tree tuner",
         "embedded hub training worlds",
         "figures",
         "report widgets",
