@@ -16,8 +16,8 @@ FLOORS = [
     set(rooms.split())
     for rooms in (
         "errors files",
-        "budget masks overview spectrum",
-        "face calibration compact config inject layers model modules_to_save placement pretrained recipe "
+        "budget masks overview rank spectrum",
+        "calibration compact config face inject layers model modules_to_save placement pretrained recipe "
         "state_dicts storage targets tasks tensor_files tree tuner",
         "embedded hub training worlds",
         "figures",

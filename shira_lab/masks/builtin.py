@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from shira_lab.errors import MaskError
 from shira_lab.masks.function import MaskFunction, budget_of
-from shira_lab.masks.positions import fill, shape_of, top_positions, weight_of
+from shira_lab.masks.positions import fill, finite, shape_of, top_positions, weight_of
 from shira_lab.masks.random import draw_seed, random_positions
 
 
@@ -32,7 +32,7 @@ def random_mask(base_layer: nn.Module, r: int, random_seed: int | None = None, *
 def magnitude_mask(base_layer: nn.Module, r: int, **kwargs: Any) -> Tensor:
     """WM: the r(m + n) largest |W|; of equal ones, the first in row-major order."""
     weight = weight_of(base_layer).detach()
-    return top_positions(_finite(weight.abs(), "|W|"), budget_of(base_layer, r))
+    return top_positions(finite(weight.abs(), "|W|"), budget_of(base_layer, r))
 
 
 @MaskFunction
@@ -54,7 +54,7 @@ def snip_mask(base_layer: nn.Module, r: int, gradient: Tensor | None = None, **k
     gradient = _calibrated(base_layer, gradient)
     weight = weight_of(base_layer).detach()
     weight = weight.to(torch.promote_types(weight.dtype, torch.float32))  # products of half precision underflow
-    return top_positions(_finite((weight * gradient).abs(), "|W * G|"), budget_of(base_layer, r))
+    return top_positions(finite((weight * gradient).abs(), "|W * G|"), budget_of(base_layer, r))
 
 
 @MaskFunction
@@ -143,10 +143,4 @@ def _calibrated(base_layer: nn.Module, gradient: Tensor | None) -> Tensor:
         )
     if gradient.shape != weight.shape:
         raise MaskError(f"`gradient` has shape {tuple(gradient.shape)}; expected the weight's, {tuple(weight.shape)}.")
-    return _finite(gradient.detach(), "`gradient`")
-
-
-def _finite(score: Tensor, what: str) -> Tensor:
-    if not bool(torch.isfinite(score).all()):
-        raise MaskError(f"{what} holds NaN or infinite values; positions cannot be ranked by it.")
-    return score
+    return finite(gradient.detach(), "`gradient`")
