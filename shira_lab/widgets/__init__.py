@@ -6,6 +6,16 @@ from shira_lab.widgets.mask_explorer import MaskExplorer
 from shira_lab.widgets.mask_overlap import MaskOverlap
 from shira_lab.widgets.mask_painter import MaskPainter
 from shira_lab.widgets.prediction import Prediction
+from shira_lab.widgets.rank_explorer import RankExplorer
 from shira_lab.widgets.update_view import UpdateView
 
-__all__ = ["Dashboard", "FineTuneLab", "MaskExplorer", "MaskOverlap", "MaskPainter", "Prediction", "UpdateView"]
+__all__ = [
+    "Dashboard",
+    "FineTuneLab",
+    "MaskExplorer",
+    "MaskOverlap",
+    "MaskPainter",
+    "Prediction",
+    "RankExplorer",
+    "UpdateView",
+]

@@ -3,10 +3,11 @@
 A 768 x 768 mask is 74 kB of packed bits, or 18 kB as it is shown; as a plotly heatmap it would be megabytes of JSON.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import anywidget
 import numpy as np
+import torch
 import traitlets
 from numpy.typing import NDArray
 from torch import Tensor
@@ -17,7 +18,7 @@ from shira_lab.figures.margins import Bars
 from shira_lab.figures.mask import VIEW_PIXELS, pooling
 from shira_lab.figures.overlap import COLOURS, overlap_pixels
 from shira_lab.figures.png import depth_of, packed
-from shira_lab.figures.theme import BLUE, PAPER
+from shira_lab.figures.theme import BLUE, PALETTE, PAPER
 from shira_lab.spectrum import Spectrum
 from shira_lab.widgets.controls import STATIC
 
@@ -80,18 +81,32 @@ class MaskCanvas(anywidget.AnyWidget):
 
 
 class SpectrumPlot(anywidget.AnyWidget):
-    """Singular values on a logarithmic axis; the curve ends at the rank."""
+    """Singular values on a logarithmic axis, one curve or several; each ends at its rank.
+
+    Attributes:
+        values: those of all curves in float32, one curve behind the other.
+        curves: for each its name, its colour and how many values are its.
+    """
 
     _esm = STATIC / "spectrum_plot.js"
     _css = STATIC / "spectrum_plot.css"
 
     values = traitlets.Bytes().tag(sync=True)
+    curves = traitlets.List(traitlets.Dict(), []).tag(sync=True)
     places = traitlets.Int(1).tag(sync=True)
+    y_title = traitlets.Unicode("singular value").tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
 
-    def show(self, spectrum: Spectrum) -> None:
-        """Draw the singular values that are not zero."""
+    def show(self, spectra: Spectrum | Mapping[str, Spectrum]) -> None:
+        """Draw the singular values that are not zero; of several spectra, each in the next colour of the palette."""
+        named = {"": spectra} if isinstance(spectra, Spectrum) else spectra
+        curves = [one.values[: one.rank].float() for one in named.values()]
+        words = "; ".join(f"{name} {ranks_in_words(one)}".strip() for name, one in named.items())
         with self.hold_sync():
-            self.values = spectrum.values[: spectrum.rank].float().numpy().tobytes()
-            self.places = min(spectrum.shape)
-            self.alt = f"Singular values: {ranks_in_words(spectrum)}, at most {self.places} possible."
+            self.values = torch.cat(curves).numpy().tobytes() if curves else b""
+            self.curves = [
+                {"name": name, "colour": PALETTE[number % len(PALETTE)], "length": len(curve)}
+                for number, (name, curve) in enumerate(zip(named, curves, strict=True))
+            ]
+            self.places = max((min(one.shape) for one in named.values()), default=1)
+            self.alt = f"Singular values: {words}, at most {self.places} possible."
