@@ -4,12 +4,15 @@ from shira_lab.errors import ShiraError
 from shira_lab.exercises.exercise import Exercise, Solution, Verdict
 from shira_lab.exercises.fine_tune import TRAINED_NUMBERS
 from shira_lab.exercises.masks import DISJOINT
+from shira_lab.exercises.rank import RANK_BOUND, REPAIRED_MAGNITUDE
 from shira_lab.exercises.start_here import FULL_RANK
 
 __all__ = ["EXERCISES", "Exercise", "Verdict", "check", "solution"]
 
 #: All exercises by name, in the order of the lessons.
-EXERCISES = {exercise.name: exercise for exercise in (FULL_RANK, DISJOINT, TRAINED_NUMBERS)}
+EXERCISES = {
+    exercise.name: exercise for exercise in (FULL_RANK, DISJOINT, RANK_BOUND, REPAIRED_MAGNITUDE, TRAINED_NUMBERS)
+}
 
 
 class Code(str):
