@@ -165,3 +165,14 @@ def test_importing_the_package_leaves_scipy_alone() -> None:
     look = "import shira_lab.rank, sys; print('scipy' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
+
+
+def test_a_normalised_spectrum_has_norm_one_and_the_same_ranks() -> None:
+    plain = RankReport(random_positions((30, 20), 100, 0), (30, 20)).spectrum
+    scaled = plain.normalised
+    assert float(scaled.values.square().sum()) == pytest.approx(1)
+    assert scaled.rank == plain.rank and scaled.shape == plain.shape
+    assert scaled.stable_rank == pytest.approx(plain.stable_rank)
+    assert scaled.effective_rank == pytest.approx(plain.effective_rank)
+    zero = spectrum(torch.zeros(3, 4))
+    assert torch.equal(zero.normalised.values, zero.values)

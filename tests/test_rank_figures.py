@@ -23,7 +23,7 @@ def test_each_panel_counts_its_lines() -> None:
     diagonal = torch.arange(4) * 5
     figure = cover_figure((4, 4), {name: (p, smallest_cover(p, (4, 4))) for name, p in (("+", CROSS), ("o", diagonal))})
     titles = [note.text for note in figure.layout.annotations]
-    assert titles[0] == "+: 1 rows + 1 columns = 2" and titles[1].endswith("= 4")
+    assert titles[0] == "+: 2 lines<br>1 rows + 1 columns" and titles[1].startswith("o: 4 lines<br>")
     assert [np.asarray(trace.z).shape for trace in figure.data] == [(4, 4), (4, 4)]
 
 

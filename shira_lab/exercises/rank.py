@@ -1,7 +1,5 @@
 """The exercises of the rank lesson: bound the rank of a mask by counting lines, and repair a magnitude mask."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -69,7 +67,7 @@ KEPT = 1 / 2  # of the plain magnitude mask's entries
 
 def repaired_magnitude(base_layer, r, **kwargs):
     score = base_layer.weight.detach().abs()  # stub: score = base_layer.weight.detach().abs()
-    score.fill_diagonal_(math.inf)  # stub: -
+    score.fill_diagonal_(torch.inf)  # stub: -
     mask = torch.zeros_like(score)
     k = r * sum(mask.shape)
     mask.view(-1)[score.flatten().topk(k).indices] = 1

@@ -12,7 +12,7 @@ from shira_lab.budget import Shape
 from shira_lab.figures.theme import BLUE, TEMPLATE, VERMILLION, Figure
 from shira_lab.rank import Cover
 
-HEIGHT = 400
+HEIGHT = 420
 #: What a cell shows: on no line, on a covering row, on a covering column; and the same with an entry.
 COLOURS = ("#F4F4F4", "#CFE3F1", "#F8DCC9", "#000000", BLUE, VERMILLION)
 ON_ROW, ON_COLUMN, ENTRY = 1, 2, 3
@@ -25,7 +25,7 @@ def cover_figure(shape: Shape, masks: Mapping[str, tuple[Tensor, Cover]]) -> Fig
         shape: (m, n) of the weight.
         masks: name -> flat positions (k,) and their cover.
     """
-    titles = [f"{name}: {_lines(cover)}" for name, (_, cover) in masks.items()]
+    titles = [f"{name}: {cover.size} lines<br>{_kinds(cover)}" for name, (_, cover) in masks.items()]
     figure = Figure(make_subplots(1, len(masks), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.03))
     steps = np.linspace(0, 1, len(COLOURS) + 1).repeat(2)[1:-1]
     scale = [[float(step), COLOURS[number // 2]] for number, step in enumerate(steps)]
@@ -39,7 +39,8 @@ def cover_figure(shape: Shape, masks: Mapping[str, tuple[Tensor, Cover]]) -> Fig
         axis = "x" if column == 1 else f"x{column}"
         figure.update_yaxes(autorange="reversed", scaleanchor=axis, constrain="domain", row=1, col=column)
     title = "The fewest rows and columns that hold every entry"
-    figure.update_layout(template=TEMPLATE, height=HEIGHT, title_text=title, margin={"t": 88, "b": 56})
+    figure.update_layout(template=TEMPLATE, height=HEIGHT, title_text=title, margin={"t": 100, "b": 56})
+    figure.update_annotations(font_size=13)
     return figure.update_yaxes(title_text="row (output)", col=1)
 
 
@@ -52,5 +53,5 @@ def cover_cells(positions: Tensor, shape: Shape, cover: Cover) -> NDArray[np.int
     return cells
 
 
-def _lines(cover: Cover) -> str:
-    return f"{len(cover.rows)} rows + {len(cover.columns)} columns = {cover.size}"
+def _kinds(cover: Cover) -> str:
+    return f"{len(cover.rows)} rows + {len(cover.columns)} columns"

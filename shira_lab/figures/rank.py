@@ -50,8 +50,9 @@ def column_scale_figure(shape: Shape, r: int, ranks: Mapping[str, Mapping[float,
             x=list(by_scale),
             y=list(by_scale.values()),
             name=name,
-            mode="lines+markers",
-            line={"color": PALETTE[number % len(PALETTE)], "width": 2.5},
+            mode="lines",
+            # Each line is thinner than those before it, so that lines on top of each other all show.
+            line={"color": PALETTE[number % len(PALETTE)], "width": 2 + 2 * (len(ranks) - 1 - number)},
         )
         for number, (name, by_scale) in enumerate(ranks.items())
     ]

@@ -1,11 +1,12 @@
 """The rank that each mask gives with the same budget: spectra beside LoRA's, theory beside what is measured."""
 
 import re
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import ipywidgets
 import traitlets
+from torch import nn
 
 from shira_lab.budget import Shape, check_budget, density, max_r, num_params
 from shira_lab.config import ShiraConfig
@@ -84,13 +85,16 @@ class RankExplorer(App):
             ShiraError: when a mask of the learner's own breaks a promise.
         """
         chosen = split_names(self.mask_types)
-        missing = [name for name in chosen if name not in self._reports]
-        if missing:
-            layer = heavy_tailed_layer(self.size, self.column_scale, self.random_seed)
-        for name in missing:
-            config = ShiraConfig(r=self.r, mask_type=name, random_seed=self.random_seed)
-            self._reports[name] = RankReport(draw_positions(name, layer, config, None), self.size, self.values_seed)
+        for name in chosen:
+            if name not in self._reports:
+                config = ShiraConfig(r=self.r, mask_type=name, random_seed=self.random_seed)
+                positions = draw_positions(name, self._layer, config, None)
+                self._reports[name] = RankReport(positions, self.size, self.values_seed)
         return {name: self._reports[name] for name in chosen}
+
+    @cached_property
+    def _layer(self) -> nn.Linear:
+        return heavy_tailed_layer(self.size, self.column_scale, self.random_seed)
 
     def spectra(self) -> dict[str, Spectrum]:
         """The spectrum of an update for each chosen mask, and LoRA's."""
@@ -147,6 +151,7 @@ class RankExplorer(App):
 
     def _forget(self, _: Any) -> None:
         self._reports.clear()
+        self.__dict__.pop("_layer", None)
 
     def _draw(self, _: Any = None) -> None:
         """What positions alone say at once; singular values, where they take long, when the slider rests."""
