@@ -65,6 +65,11 @@ def column_scale_figure(shape: Shape, r: int, ranks: Mapping[str, Mapping[float,
 def _with_full_rank(figure: Figure, shape: Shape) -> Figure:
     full = min(shape)
     figure.add_hline(
-        full, line_dash="dot", line_color=GREY, annotation_text=f"full rank, {full}", annotation_position="top left"
+        full,
+        line_dash="dot",
+        line_color=GREY,
+        annotation_text=f"full rank, {full}",
+        annotation_position="top left",
+        annotation_yshift=4,
     )
     return figure.update_yaxes(range=[0, 1.12 * full])
