@@ -16,10 +16,10 @@ FLOORS = [
     set(rooms.split())
     for rooms in (
         "errors files",
-        "budget masks overview rank spectrum",
+        "budget costs masks overview rank spectrum",
         "calibration compact config face inject layers model modules_to_save placement pretrained recipe "
         "state_dicts storage targets tasks tensor_files tree tuner",
-        "embedded hub training worlds",
+        "architectures embedded hub training worlds",
         "figures",
         "report widgets",
         "exercises",
