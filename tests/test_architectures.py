@@ -217,9 +217,12 @@ def test_counting_leaves_the_configuration_as_it_was() -> None:
 
 def test_more_adapted_layers_keep_more() -> None:
     architecture = find_architecture("gpt2")
-    kept = [architecture.costs(4, group, tokens=100)["SHiRA"].activations for group in ("query-value", "all-linear")]
-    assert 0 < kept[0] < kept[1] <= architecture.costs(4, tokens=100)["full"].activations
-    assert architecture.costs(4)["SHiRA"].activations == 0
+    kept = [
+        architecture.costs(4, architecture.shapes(group), tokens=100)["SHiRA"].activations
+        for group in ("query-value", "all-linear")
+    ]
+    assert 0 < kept[0] < kept[1] <= architecture.costs(4, architecture.shapes(), tokens=100)["full"].activations
+    assert architecture.costs(4, architecture.shapes())["SHiRA"].activations == 0
 
 
 def test_a_frozen_model_keeps_nothing() -> None:
@@ -229,6 +232,6 @@ def test_a_frozen_model_keeps_nothing() -> None:
 def test_a_model_with_an_attention_of_its_own_is_counted_without_activations(tmp_path: Path) -> None:
     FalconConfig(**SMALL, multi_query=False, new_decoder_architecture=False).save_pretrained(tmp_path)
     falcon = find_architecture(tmp_path)
-    assert falcon.costs(2, "attention")["SHiRA"].trained == 4 * 2 * ((3 * 32 + 32) + (32 + 32))
+    assert falcon.costs(2, falcon.shapes("attention"))["SHiRA"].trained == 4 * 2 * ((3 * 32 + 32) + (32 + 32))
     with pytest.raises(ShiraError, match=f"the activations of {tmp_path} cannot be counted without its weights"):
-        falcon.costs(2, "attention", tokens=10)
+        falcon.costs(2, falcon.shapes("attention"), tokens=10)

@@ -76,7 +76,7 @@ def test_the_three_examples_of_the_specification() -> None:
     assert shira_cost(16, [(768, 768)], 0, 4).trained == 24_576
     assert shira_cost(32, [(4096, 4096)], 0, 4).trained == 262_144
     llama = find_architecture("meta-llama/Llama-2-7b-hf")
-    costs = llama.costs(32, ["q_proj", "k_proj", "v_proj", "o_proj"])
+    costs = llama.costs(32, llama.shapes(["q_proj", "k_proj", "v_proj", "o_proj"]))
     assert costs["SHiRA"].trained == costs["LoRA"].trained == 33_554_432
     assert costs["full"].trained == 6_738_415_616
 
@@ -88,7 +88,7 @@ def test_the_three_examples_of_the_specification() -> None:
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_real_step_takes_the_memory_that_is_counted(embedded: Architecture, group: str, method: str) -> None:
     paths = list(embedded.shapes(group))
-    cost = embedded.costs(R, group, tokens=BATCH * LENGTH, dtype="float32")[method]
+    cost = embedded.costs(R, embedded.shapes(group), tokens=BATCH * LENGTH, dtype="float32")[method]
     model = trainable(method, paths)
     kept, optimizer = one_step(model)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -111,7 +111,7 @@ def test_the_adapter_keeps_the_bytes_that_are_counted(embedded: Architecture, dt
         (written,) = overlay.written
         size += bytes_of([adapter.shira_weight, adapter.positions, adapter._pattern.columns, written.values])
         size += bytes_of([overlay.originals])
-    assert size == embedded.costs(R, dtype=str(dtype).removeprefix("torch."))["SHiRA"].adapter
+    assert size == embedded.costs(R, embedded.shapes(), dtype=str(dtype).removeprefix("torch."))["SHiRA"].adapter
 
 
 @pytest.mark.parametrize("method", ["SHiRA", "LoRA"])
@@ -119,7 +119,7 @@ def test_the_adapter_keeps_the_bytes_that_are_counted(embedded: Architecture, dt
 def test_a_saved_adapter_has_the_size_that_is_counted(
     embedded: Architecture, group: str, method: str, tmp_path: Path
 ) -> None:
-    cost = embedded.costs(R, group)[method]
+    cost = embedded.costs(R, embedded.shapes(group))[method]
     model = trainable(method, list(embedded.shapes(group)))
     assert isinstance(model, PeftModel)
     model.save_pretrained(tmp_path)
@@ -130,7 +130,10 @@ def test_a_saved_model_has_the_size_that_is_counted(embedded: Architecture, tmp_
     model, _ = load_model()
     for dtype, name in ((torch.float32, "float32"), (torch.bfloat16, "bfloat16")):
         model.to(dtype).save_pretrained(tmp_path / name)
-        assert numbers_in(tmp_path / name / "model.safetensors") == embedded.costs(R, dtype=name)["full"].file
+        assert (
+            numbers_in(tmp_path / name / "model.safetensors")
+            == embedded.costs(R, embedded.shapes(), dtype=name)["full"].file
+        )
 
 
 @given(st.integers(8, 300), st.integers(8, 300), st.floats(0, 1), st.integers(0, 99))
@@ -183,9 +186,9 @@ def test_bytes_are_told_in_units(size: float, words: str) -> None:
 def test_a_budget_that_is_too_large_names_the_layer(embedded: Architecture) -> None:
     message = "r=97 is too large for layer 'model.decoder.layers.0.self_attn.k_proj'"
     with pytest.raises(ConfigError, match=re.escape(message)):
-        embedded.costs(97, "attention")
+        embedded.costs(97, embedded.shapes("attention"))
 
 
 def test_an_unknown_dtype_is_refused(embedded: Architecture) -> None:
     with pytest.raises(ConfigError, match=re.escape("`dtype='int3'` is unknown; there are float32, bfloat16.")):
-        embedded.costs(8, dtype="int3")
+        embedded.costs(8, embedded.shapes(), dtype="int3")

@@ -4,7 +4,7 @@ The model is built on PyTorch's meta device: all its layers are there, with shap
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -73,25 +73,24 @@ class Architecture:
     def costs(
         self,
         r: int,
-        target_modules: str | Collection[str] = "all-linear",
+        shapes: Mapping[str, Shape],
         tokens: int = 0,
         dtype: str = "bfloat16",
     ) -> dict[str, Cost]:
         """What SHiRA, LoRA and full fine-tuning cost, by the method's name.
 
         Args:
-            target_modules: as for :meth:`shapes`; full fine-tuning trains everything all the same.
+            shapes: the layers with an adapter, from :meth:`shapes`; full fine-tuning trains everything all the same.
             tokens: in one step, batch size times length; 0 leaves the activations out.
             dtype: of the frozen weights and of the activations, "float32" or "bfloat16".
 
         Raises:
-            ConfigError: when nothing matches, r is too large for a layer, or the dtype is another one.
-            ShiraError: when the activations cannot be counted, because the model's code needs numbers or an attention of
-                its own.
+            ConfigError: when r is too large for a layer, or the dtype is another one.
+            ShiraError: when the activations cannot be counted, because the model's code needs numbers, or an
+                attention of its own.
         """
         if dtype not in DTYPES:
             raise ConfigError(f"`dtype={dtype!r}` is unknown; there are {', '.join(DTYPES)}.")
-        shapes = self.shapes(target_modules)
         for path, shape in shapes.items():
             check_budget(r, shape, f"layer '{path}'")
         width = DTYPES[dtype].itemsize

@@ -1,6 +1,7 @@
 """The exercises of the lessons: ``check(your_function)`` finds the one that your function is named after."""
 
 from shira_lab.errors import ShiraError
+from shira_lab.exercises.budgets import LARGEST_R
 from shira_lab.exercises.exercise import Exercise, Solution, Verdict
 from shira_lab.exercises.fine_tune import TRAINED_NUMBERS
 from shira_lab.exercises.masks import DISJOINT
@@ -11,7 +12,15 @@ __all__ = ["EXERCISES", "Exercise", "Verdict", "check", "solution"]
 
 #: All exercises by name, in the order of the lessons.
 EXERCISES = {
-    exercise.name: exercise for exercise in (FULL_RANK, DISJOINT, RANK_BOUND, REPAIRED_MAGNITUDE, TRAINED_NUMBERS)
+    exercise.name: exercise
+    for exercise in (
+        FULL_RANK,
+        DISJOINT,
+        LARGEST_R,
+        RANK_BOUND,
+        REPAIRED_MAGNITUDE,
+        TRAINED_NUMBERS,
+    )
 }
 
 
