@@ -62,8 +62,13 @@ class BudgetExplorer(App):
 
     @cached_property
     def costs(self) -> dict[str, Cost]:
-        """What SHiRA, LoRA and full fine-tuning cost."""
-        return self.architecture.costs(self.r, self.shapes, self.batch_size * self.length, self.dtype)
+        """What SHiRA, LoRA and full fine-tuning cost, without activations where these cannot be counted."""
+        try:
+            self._uncounted = ""
+            return self.architecture.costs(self.r, self.shapes, self.batch_size * self.length, self.dtype)
+        except ShiraError as error:
+            self._uncounted = f" {error}"
+            return self.architecture.costs(self.r, self.shapes, 0, self.dtype)
 
     @property
     def largest_r(self) -> int:
@@ -131,11 +136,9 @@ class BudgetExplorer(App):
 
     def _renew(self, _: Any = None) -> None:
         self.__dict__.pop("costs", None)
-        try:
-            costs = self.costs
-        except ShiraError as error:
-            self._refuse(error)
-            return
+        if "shapes" not in self.__dict__:
+            return  # the status line says why
+        costs = self.costs
         self._bars.value = costs_svg(costs)
         self._table.value = as_html(cost_rows(costs, self.architecture.parameters), "What it costs")
         self._layers.value = as_html(layer_rows(self.shapes, self.r), f"The layers, each with r = {self.r}")
@@ -150,7 +153,7 @@ class BudgetExplorer(App):
         trained, parameters = self.costs["SHiRA"].trained, self.architecture.parameters
         return (
             f"{self.model} has {parameters:,} numbers. With r = {self.r} in {len(self.shapes)} layers, SHiRA and LoRA "
-            f"train {trained:,} of them, {trained / parameters:.2%}."
+            f"train {trained:,} of them, {trained / parameters:.2%}.{self._uncounted}"
         )
 
     def __repr__(self) -> str:
