@@ -18,9 +18,10 @@ CASES = (
 
 
 def largest_r(shapes, max_bytes):
-    sizes = [12 * (m + n) for m, n in shapes]  # stub: sizes = [4 * (m + n) for m, n in shapes]
-    legal = [m * n // (m + n) for m, n in shapes]
-    return min(max_bytes // sum(sizes), *legal)  # stub: return max_bytes // sum(sizes)
+    numbers = sum(m + n for m, n in shapes)
+    fits = max_bytes // (12 * numbers)  # stub: fits = max_bytes // (4 * numbers)
+    legal = min(m * n // (m + n) for m, n in shapes)  # stub: -
+    return min(fits, legal)  # stub: return fits
 
 
 def _check(answer: Solution) -> Verdict:

@@ -92,7 +92,7 @@ class BudgetExplorer(App):
     # ---- the view ---------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        models = [(f"{name} ({size / 1e9:,.3g} billion)", name) for name, size in known_models().items()]
+        models = [(f"{name} ({_in_words(size)})", name) for name, size in known_models().items()]
         groups = [(label, group) for group, label in _GROUP_LABELS.items()]
         offered = {
             "model": ([(f"{EMBEDDED} (2 million)", EMBEDDED), *models], self.model),
@@ -168,3 +168,7 @@ class BudgetExplorer(App):
         """The picture at rest is the bars' SVG."""
         bundle = super()._repr_mimebundle_(*args, **kwargs)
         return {**bundle, "image/svg+xml": self._bars.value} if self._bars.value else bundle
+
+
+def _in_words(parameters: int) -> str:
+    return f"{parameters / 1e9:.1f} billion" if parameters >= 1e9 else f"{parameters / 1e6:.0f} million"
