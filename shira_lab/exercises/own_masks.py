@@ -1,4 +1,4 @@
-"""The exercise "a mask for each layer": PEFT's random mask gives layers of one shape the same positions; mend it there."""
+"""The exercise "a mask for each layer": in PEFT, one seed gives all layers of one shape the same positions."""
 
 from collections.abc import Iterator
 
