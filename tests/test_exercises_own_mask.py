@@ -272,7 +272,7 @@ class Crossed:
 
 
 class FromTheSeedAlone:
-    @told("Layers of one shape get the same mask: every layer begins with a fresh generator of the same seed.")
+    @told("Layers of one shape get the same mask: each begins at the same seed again.")
     def own_masks(seed: int) -> Answer:
         def mask_fn(base_layer: nn.Linear, r: int, **kwargs: Any) -> Tensor:
             weight = base_layer.weight

@@ -6,8 +6,7 @@ from contextlib import redirect_stdout
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from shira_lab.widgets.needs import needs
-from shira_lab.widgets.needs import MissingPackage
+from shira_lab.widgets.needs import MissingPackage, needs
 
 
 def test_a_package_that_is_there_stops_nothing() -> None:

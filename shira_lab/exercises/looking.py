@@ -3,14 +3,17 @@
 import torch
 from torch import Tensor
 
-from shira_lab.figures import mask_png
+from shira_lab.figures import mask_pixels
+from shira_lab.figures.mask import INK, PAPER
+from shira_lab.figures.png import two_colour_png
 from shira_lab.masks.positions import from_mask
 
 
-def mask_picture(mask: Tensor) -> bytes:
-    """A dense mask as a PNG, dark where an entry trains."""
+def mask_picture(mask: Tensor, side: int = 240) -> bytes:
+    """A dense mask as a PNG, dark where an entry trains; a small one is enlarged to nearly ``side`` pixels."""
     m, n = mask.shape
-    return mask_png(from_mask(mask), (m, n))
+    pixels, scale = mask_pixels(from_mask(mask), (m, n)), max(1, side // max(m, n))
+    return two_colour_png(pixels.repeat(scale, 0).repeat(scale, 1), INK, PAPER)
 
 
 def random_delta(mask: Tensor, seed: int = 0) -> Tensor:

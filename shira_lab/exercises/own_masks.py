@@ -18,7 +18,7 @@ def own_masks(seed):
     generator = torch.Generator().manual_seed(seed)
 
     def mask_fn(base_layer, r, **kwargs):
-        draws = generator  # stub: draws = torch.Generator().manual_seed(seed)
+        draws = generator  # stub: draws = generator.manual_seed(seed)
         mask = torch.zeros_like(base_layer.weight)
         k = num_params(r, base_layer.weight.shape)
         mask.view(-1)[torch.randperm(mask.numel(), generator=draws)[:k]] = 1
@@ -46,8 +46,8 @@ def _check(answer: Solution) -> Verdict:
     if any(torch.equal(first[i], first[j]) for i, j in ((0, 1), (1, 2), (0, 2))):
         return Verdict(
             False,
-            "Layers of one shape get the same mask: every layer begins with a fresh generator of the same seed. Let "
-            "them share one.",
+            "Layers of one shape get the same mask: each begins at the same seed again. Seed one generator before the "
+            "first layer, and let it run on.",
             pictures,
         )
     if _same(first, other):
@@ -73,7 +73,7 @@ OWN_MASKS = Exercise(
     difficulty="medium",
     minutes=5,
     stub_says=(
-        "Layers of one shape get the same mask: every layer begins with a fresh generator of the same seed. Let them "
-        "share one."
+        "Layers of one shape get the same mask: each begins at the same seed again. Seed one generator before the "
+        "first layer, and let it run on."
     ),
 )
