@@ -11,9 +11,8 @@ from torch import Tensor
 
 from shira_lab.budget import Shape, num_params
 from shira_lab.exercises.exercise import Exercise, Solution, Verdict
-from shira_lab.exercises.looking import random_delta
+from shira_lab.exercises.looking import random_rank
 from shira_lab.exercises.trials import Trial, Wrong, check_count, try_all
-from shira_lab.spectrum import spectrum
 
 
 def fewest(m, n):
@@ -53,7 +52,7 @@ def _check_fewest(answer: Solution) -> Verdict:
 
 
 def _examine_fewest(mask: Tensor, trial: Trial) -> None:
-    full, ones, rank = min(trial.shape), int(mask.sum()), _rank(mask)
+    full, ones, rank = min(trial.shape), int(mask.sum()), random_rank(mask)
     crowded = next(_crowded(mask), "")
     if ones < full:
         raise Wrong(f"{ones} ones give a rank of {rank} at most; full rank is {full}, and each one adds one at most.")
@@ -78,13 +77,9 @@ def _examine_always(mask: Tensor, trial: Trial) -> None:
             "Draw from the others."
         )
     check_count(mask, k)
-    rank = _rank(mask)
+    rank = random_rank(mask)
     if rank < full:
         raise Wrong(f"A random delta has rank {rank} there, not {full}: {_empty(mask)}.")
-
-
-def _rank(mask: Tensor) -> int:
-    return spectrum(random_delta(mask)).rank
 
 
 def _crowded(mask: Tensor) -> Iterator[str]:
