@@ -19,16 +19,18 @@ FLOORS = [
         "budget costs masks overview rank spectrum",
         "calibration compact config face inject layers model modules_to_save placement pretrained recipe "
         "state_dicts storage targets tasks tensor_files tree tuner",
-        "architectures embedded hub training worlds",
+        "architectures comparison embedded hub training worlds",
         "figures",
         "report widgets",
         "exercises",
         "cli",
     )
 ]
-# Figures draw plain data: numbers, spectra, and the record that a training run leaves.
+# Figures draw plain data: numbers, spectra, and the records that training runs leave.
 FIGURES_KNOW = FLOORS[0] | FLOORS[1] | {"figures"}
-PLAIN_RECORDS = {"shira_lab.training.history"}
+PLAIN_RECORDS = {"shira_lab.training.history"} | {
+    f"shira_lab.comparison.{name}" for name in ("measures", "records", "results")
+}
 
 SLOW_TO_IMPORT = ("IPython", "ipywidgets", "peft", "plotly", "transformers")
 MAX_LINES = 300

@@ -21,6 +21,7 @@ settings = st.builds(
     target_modules=st.none() | st.text() | st.lists(st.text(), min_size=1).map(tuple),
     learning_rate=st.none() | st.floats(1e-6, 1.0),
     seed=st.none() | st.integers(0, 2**32 - 1),
+    reference_world=st.none() | st.text(),
 )
 histories = st.builds(
     History,
@@ -45,6 +46,7 @@ histories = st.builds(
     ),
     pictures=st.lists(st.builds(PicturePoint, steps, st.text(), st.tuples(steps, steps), numbers, st.text())),
     samples=st.lists(st.builds(SamplePoint, steps, st.text(), st.text())),
+    reference=st.lists(st.builds(EvalPoint, steps, numbers, numbers)),
 )
 
 

@@ -3,6 +3,7 @@
 from shira_lab.errors import ShiraError
 from shira_lab.exercises.block import BLOCK
 from shira_lab.exercises.budgets import LARGEST_R
+from shira_lab.exercises.comparisons import COMPARE_SEEDS
 from shira_lab.exercises.exact_merge import EXACT_MERGE
 from shira_lab.exercises.exercise import Exercise, Solution, Verdict
 from shira_lab.exercises.fine_tune import TRAINED_NUMBERS
@@ -32,6 +33,7 @@ EXERCISES = {
         OWN_MASKS,
         EXACT_MERGE,
     )
+    for exercise in (FULL_RANK, DISJOINT, RANK_BOUND, REPAIRED_MAGNITUDE, TRAINED_NUMBERS, COMPARE_SEEDS)
 }
 
 

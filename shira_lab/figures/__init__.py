@@ -1,6 +1,12 @@
 """Figures: plain data in (positions, spectra, a run's history), a plotly figure or the bytes of a PNG out."""
 
 from shira_lab.figures.budget import budget_figure
+from shira_lab.figures.comparison import (
+    forgetting_figure,
+    rank_against_excess_figure,
+    seeds_figure,
+    tuning_figure,
+)
 from shira_lab.figures.costs import costs_in_words, costs_svg
 from shira_lab.figures.cover import cover_figure
 from shira_lab.figures.growth import growth_figure
@@ -20,15 +26,19 @@ __all__ = [
     "cover_figure",
     "expectation_figure",
     "figure_png",
+    "forgetting_figure",
     "growth_figure",
     "loss_figure",
     "mask_pixels",
     "mask_png",
     "mask_profile",
     "profile_figure",
+    "rank_against_excess_figure",
     "rank_figure",
     "ranks_in_words",
+    "seeds_figure",
     "spectrum_figure",
     "training_curves",
     "training_figure",
+    "tuning_figure",
 ]

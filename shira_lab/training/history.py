@@ -23,6 +23,7 @@ class Settings:
     Args:
         model: "embedded", a model's folder, or its name on the hub.
         world: name of the world whose stories are trained on.
+        reference_world: name of a world whose held-out loss is followed too, to see what is forgotten; None for none.
         method: "shira", "lora", or "full" for all weights of the model.
         mask_type: SHiRA's mask, one of ``shira_lab.mask_types()``.
         r: size of the adapter; r(m + n) numbers for an (m, n) weight. Unused by "full", as is ``target_modules``.
@@ -54,6 +55,7 @@ class Settings:
     eval_stories: int = 32
     prompt: str = "Once there was"
     sample_tokens: int = 160
+    reference_world: str | None = None
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
@@ -152,6 +154,7 @@ class History:
         settings: with nothing left open: the learning rate and the seed that were used.
         trainable: trained numbers; ``parameters``: all numbers of the model without the adapter.
         status: "diverged" when a loss or an update was not finite; ``message`` then says at which step and what to try.
+        reference: held-out loss on the reference world, at the same steps as ``evals``; empty where none is followed.
     """
 
     settings: Settings
@@ -164,6 +167,7 @@ class History:
     ranks: list[RankPoint] = field(default_factory=list)
     pictures: list[PicturePoint] = field(default_factory=list)
     samples: list[SamplePoint] = field(default_factory=list)
+    reference: list[EvalPoint] = field(default_factory=list)
 
     @property
     def step(self) -> int:
@@ -218,6 +222,7 @@ class History:
                     "ranks": [RankPoint(**point) for point in _with_tuples(content["ranks"])],
                     "pictures": [PicturePoint(**point) for point in _with_tuples(content["pictures"])],
                     "samples": [SamplePoint(**point) for point in content["samples"]],
+                    "reference": [EvalPoint(**point) for point in content["reference"]],
                 }
             )
         except (KeyError, TypeError) as error:

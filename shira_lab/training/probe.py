@@ -13,7 +13,7 @@ from shira_lab.spectrum import spectrum
 from shira_lab.training.evaluate import sample, story_loss
 from shira_lab.training.history import EvalPoint, PicturePoint, RankPoint, SamplePoint, Settings
 from shira_lab.training.methods import Trainable, delta_weight, trained_layers
-from shira_lab.worlds import get_world
+from shira_lab.worlds import Story, get_world
 
 SAMPLE_SEED = 0  # one seed for all texts of all runs: they differ by what was learned
 
@@ -25,13 +25,17 @@ class Probe:
         self, trained: Trainable, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Settings
     ) -> None:
         self.trained, self.base, self.tokenizer, self.settings = trained, base, tokenizer, settings
-        self.stories = get_world(settings.world).stories(settings.eval_stories, split="held-out")
+        self.stories = _held_out(settings.world, settings)
+        self.reference_stories = _held_out(settings.reference_world, settings) if settings.reference_world else []
         self.layers = watched(trained_layers(trained, settings))
 
     def loss(self, step: int) -> EvalPoint:
         """Loss and floor on the held-out stories."""
-        measured = story_loss(self.trained, self.tokenizer, self.stories)
-        return EvalPoint(step, measured.loss, measured.floor)
+        return self._loss(step, self.stories)
+
+    def reference_loss(self, step: int) -> EvalPoint | None:
+        """Loss and floor on the held-out stories of the reference world, if there is one."""
+        return self._loss(step, self.reference_stories) if self.reference_stories else None
 
     def updates(self, step: int) -> tuple[list[RankPoint], list[PicturePoint]]:
         """The spectrum and a picture of the update of each watched layer."""
@@ -44,6 +48,10 @@ class Probe:
         prompt, length = self.settings.prompt, self.settings.sample_tokens
         texts = sample(self.trained, self.tokenizer, prompt=prompt, seed=SAMPLE_SEED, max_new_tokens=length)
         return SamplePoint(step, prompt, texts[0])
+
+    def _loss(self, step: int, stories: Sequence[Story]) -> EvalPoint:
+        measured = story_loss(self.trained, self.tokenizer, stories)
+        return EvalPoint(step, measured.loss, measured.floor)
 
 
 def _rank(step: int, path: str, delta: Tensor) -> RankPoint:
@@ -59,6 +67,10 @@ def _picture(step: int, path: str, delta: Tensor) -> PicturePoint:
     levels = (tiles * (255 / largest if largest > 0 else 0)).round().to(torch.uint8)
     rows, columns = tiles.shape
     return PicturePoint(step, path, (rows, columns), largest, b64encode(levels.cpu().numpy().tobytes()).decode())
+
+
+def _held_out(world: str, settings: Settings) -> list[Story]:
+    return get_world(world).stories(settings.eval_stories, split="held-out")
 
 
 def watched(paths: Sequence[str]) -> list[str]:

@@ -77,7 +77,12 @@ class Recorder(TrainerCallback):
         if not math.isfinite(point.loss):
             self._give_up(f"The held-out loss after step {step} is {point.loss}", control)
             return
+        reference = self.probe.reference_loss(step)
+        if reference is not None and not math.isfinite(reference.loss):
+            self._give_up(f"The loss on the reference world after step {step} is {reference.loss}", control)
+            return
         self.history.evals.append(point)
+        self.history.reference += [reference] if reference else []
         ranks, pictures = self.probe.updates(step)
         self.history.ranks += ranks
         self.history.pictures += pictures

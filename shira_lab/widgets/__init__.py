@@ -1,6 +1,7 @@
 """Apps for a learner's own notebook: each is one object, made and shown with one line."""
 
 from shira_lab.widgets.budget_explorer import BudgetExplorer
+from shira_lab.widgets.comparison_table import ComparisonTable
 from shira_lab.widgets.dashboard import Dashboard
 from shira_lab.widgets.fine_tune_lab import FineTuneLab
 from shira_lab.widgets.mask_explorer import MaskExplorer
@@ -12,6 +13,7 @@ from shira_lab.widgets.update_view import UpdateView
 
 __all__ = [
     "BudgetExplorer",
+    "ComparisonTable",
     "Dashboard",
     "FineTuneLab",
     "MaskExplorer",

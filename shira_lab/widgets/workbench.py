@@ -1,7 +1,6 @@
 """The model between runs: loaded once, bare before each, and compared bit for bit with what it was."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -21,10 +20,10 @@ from shira_lab.training.finetuned import Finetuned
 from shira_lab.training.history import History, Settings
 from shira_lab.training.methods import adapter_config
 from shira_lab.training.probe import SAMPLE_SEED
+from shira_lab.training.threads import threads_for
 from shira_lab.worlds import get_world
 
 COMPARED_STORIES = 4
-SMALL = 20_000_000  # numbers of a model below which a second thread gains little, and waits long where cores are shared
 
 
 class Workbench:
@@ -56,7 +55,7 @@ class Workbench:
         """Fine-tune as :func:`shira_lab.training.finetune.finetune` does, from the bare model."""
         self.prepare(settings.model)
         name, self._name = self._name, ""  # a run that fails half-way leaves a model that is not to be used again
-        with _threads_for(self._model):
+        with threads_for(self._model):
             self._logits_before = self._logits(self._model, settings)
             self.result = finetune(self._model, self._tokenizer, settings, on_event, should_stop)
         self._name = name
@@ -108,15 +107,3 @@ class Workbench:
         batch = collate(encode(self._tokenizer, texts), self._tokenizer.pad_token_id)
         logits: Tensor = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
         return logits
-
-
-@contextmanager
-def _threads_for(model: torch.nn.Module) -> Iterator[None]:
-    """One thread inside for a small model."""
-    before = torch.get_num_threads()
-    if sum(parameter.numel() for parameter in model.parameters()) < SMALL:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
