@@ -26,6 +26,7 @@ EXERCISES = {
         RANK_BOUND,
         REPAIRED_MAGNITUDE,
         TRAINED_NUMBERS,
+        COMPARE_SEEDS,
         MAGNITUDE,
         BLOCK,
         FEWEST,
@@ -33,7 +34,6 @@ EXERCISES = {
         OWN_MASKS,
         EXACT_MERGE,
     )
-    for exercise in (FULL_RANK, DISJOINT, RANK_BOUND, REPAIRED_MAGNITUDE, TRAINED_NUMBERS, COMPARE_SEEDS)
 }
 
 
