@@ -65,6 +65,13 @@ def test_the_density_follows_r(model: nn.Module) -> None:
     assert app._panel.density.value != before
 
 
+def test_a_mask_that_cannot_be_drawn_leaves_no_bars_of_the_one_before(model: nn.Module) -> None:
+    app = MaskExplorer(model, r=1)
+    app.mask_type = "gradient"
+    assert "ranks positions by a gradient" in said(app)
+    assert not any(app._panel.mask.bits) and app._panel.mask.rows == app._panel.mask.empty_columns == b""
+
+
 # ---- two masks ------------------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,5 @@
 """A mask with everything that is said about it: picture and margins, density, singular values, facts, status line."""
 
-import asyncio
 from collections.abc import Callable
 
 import ipywidgets
@@ -12,10 +11,10 @@ from shira_lab.figures.theme import BLUE, VERMILLION
 from shira_lab.widgets.controls import Status, in_words, row, table
 from shira_lab.widgets.layer_mask import LayerMask
 from shira_lab.widgets.pictures import MaskCanvas, SpectrumPlot
+from shira_lab.widgets.resting import WhenResting
 
 #: m * n * min(m, n) up to which singular values are computed at once, in about 20 ms; else when the slider rests.
 QUICK = 3e7
-REST_SECONDS = 0.15
 SCALE = 2 * ADVICE  # density at which the bar is full: the advice stands in its middle
 
 
@@ -28,7 +27,7 @@ class MaskPanel:
         beside = ipywidgets.VBox([self.density, self.spectrum, self.facts], layout={"flex": "1 1 260px"})
         self.pictures = row(self.mask, beside, gap="8px 24px")
         self.view = ipywidgets.VBox([self.pictures, self.status])
-        self._resting: asyncio.TimerHandle | None = None
+        self._resting = WhenResting()
 
     def show(self, make: Callable[[], LayerMask], shape: Shape, remark: Callable[[], str]) -> None:
         """Draw the mask that ``make`` gives for a weight of ``shape``: at once, but a slow spectrum when r rests.
@@ -48,26 +47,15 @@ class MaskPanel:
         self.mask.show(mask.positions, shape, mask.profile)
         self.density.value = density_bar(density(mask.r, shape))
         self.status.say(f"{mask.budget_in_words()} {remark()}".rstrip())
-        self._when_resting(lambda: self._show_facts(mask), at_once=m * n * min(m, n) <= QUICK)
+        self._resting.run([lambda: self._show_facts(mask)], at_once=m * n * min(m, n) <= QUICK)
 
     def rest(self) -> None:
         """Forget what waits to be drawn."""
-        if self._resting:
-            self._resting.cancel()
+        self._resting.cancel()
 
     def _show_facts(self, mask: LayerMask) -> None:
         self.spectrum.show(mask.spectrum)
         self.facts.value = table(mask.facts())
-
-    def _when_resting(self, action: Callable[[], None], at_once: bool) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            at_once = True
-        if at_once:
-            action()
-        else:
-            self._resting = loop.call_later(REST_SECONDS, action)
 
 
 def density_bar(share: float) -> str:

@@ -56,6 +56,7 @@ class MaskCanvas(anywidget.AnyWidget):
         with self.hold_sync():
             self._draw(mask_pixels(positions, shape, VIEW_PIXELS).view(np.uint8), (PAPER, ink))
             self.alt, self.caption = alt, caption
+            self.rows = self.columns = self.empty_rows = self.empty_columns = b""
             if profile is not None:
                 self._draw_margins(profile, side)
 
