@@ -105,6 +105,13 @@ class PeftModel(nn.Module):
         """Activate one adapter, or several whose deltas add up. Only entries of the weights that differ are written."""
         self.base_model.set_adapter(adapter_name, inference_mode)
 
+    def set_scale(self, adapter_name: str, scale: float) -> None:
+        """Scale the whole update of an adapter, active or not: 0 is the base model, 1 the adapter as it was trained.
+
+        The scale is saved with the adapter and loaded again; PEFT ignores it.
+        """
+        self.base_model.set_scale(adapter_name, scale)
+
     def delete_adapter(self, adapter_name: str) -> None:
         self.base_model.delete_adapter(adapter_name)
 

@@ -55,17 +55,21 @@ def make_adapter(
     r, shape = config.r_for(path), shape_of(base_layer)
     dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
     if isinstance(config, LoraConfig):
-        return LoraAdapter(
+        lora = LoraAdapter(
             r, shape, config.scaling_for(path), config.lora_dropout, config.init_lora_weights,
             is_conv1d(base_layer), weight.device, dtype,
         )  # fmt: skip
+        lora.scale = config.scale_for(path)
+        return lora
     assert isinstance(config, ShiraConfig)
     k = check_budget(r, shape, f"layer '{path}'")
     if positions is None:
         positions = draw_positions(path, base_layer, config, gradient)
     positions = positions.to(weight.device)
     values = torch.zeros(k) if config.init_weights else torch.randn(k)
-    return ShiraAdapter(r, shape, positions, values.to(weight.device, dtype), is_conv1d(base_layer))
+    shira = ShiraAdapter(r, shape, positions, values.to(weight.device, dtype), is_conv1d(base_layer))
+    shira.scale = config.scale_for(path)
+    return shira
 
 
 def draw_positions(path: str, base_layer: nn.Module, config: ShiraConfig, gradient: Tensor | None) -> Tensor:

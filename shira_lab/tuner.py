@@ -3,13 +3,14 @@
 PEFT calls this object ``base_model``; the user's model is its ``model``.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
-from shira_lab.config import MASK_FIELDS, AdapterConfig, ShiraConfig
+from shira_lab.config import MASK_FIELDS, AdapterConfig, ShiraConfig, check_scale
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 from shira_lab.modules_to_save import ModulesToSaveWrapper, find_modules_to_save, wrap_modules
@@ -123,6 +124,26 @@ class AdapterModel(nn.Module):
             wrapper.set_adapter(names, inference_mode)
         self.active_adapters = names
 
+    def set_scale(self, name: str, scale: float) -> None:
+        """Scale an adapter's update on all its layers, 1 being as trained. It is saved with the adapter.
+
+        Raises:
+            AdapterError: for a name that is not there.
+            ConfigError: when the scale is no finite number.
+        """
+        self.check_known([name])
+        scale = check_scale(scale)
+        for _, layer in self.adapter_layers():
+            layer.set_scale(name, scale)
+        self.peft_config[name] = self.peft_config[name].copy(scale=scale, scale_pattern={})
+
+    def recorded_config(self, name: str) -> AdapterConfig:
+        """The config as it is saved: with the scale that each layer has now."""
+        layers = [(path, layer.get_adapter(name)) for path, layer in self.adapter_layers() if name in layer.adapters]
+        scale = layers[0][1].scale
+        others = {f"^{re.escape(path)}": adapter.scale for path, adapter in layers if adapter.scale != scale}
+        return self.peft_config[name].copy(scale=scale, scale_pattern=others)
+
     # ---- what is asked of all layers --------------------------------------------------------------------------------
 
     def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
@@ -169,6 +190,8 @@ class AdapterModel(nn.Module):
         finally:
             for module, was in zip(switched, before, strict=True):
                 module.disable_adapters = was
+                if isinstance(module, AdapterLayer) and module.merged:
+                    module.sync()  # what is merged is in the weight, whether or not the layer runs
 
     @contextmanager
     def frozen(self) -> Iterator[None]:

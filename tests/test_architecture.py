@@ -17,7 +17,7 @@ FLOORS = [
     for rooms in (
         "errors files",
         "budget masks spectrum",
-        "face calibration compact config layers model modules_to_save recipe storage targets tuner",
+        "face calibration compact config layers model modules_to_save patterns recipe storage targets tuner",
         "embedded hub training worlds",
         "figures",
         "report widgets",

@@ -58,6 +58,12 @@ class AdapterLayer(AdapterHolder):
         for name, adapter in self.named_adapters():
             adapter.requires_grad_(name in self.active_adapters and not inference_mode)
 
+    def set_scale(self, adapter: str, scale: float) -> None:
+        """Scale this adapter's update, also where it is merged; see :meth:`AdapterHolder.set_scale`."""
+        super().set_scale(adapter, scale)
+        if adapter in self.merged_adapters:
+            self.merge([])
+
     def delete_adapter(self, name: str) -> None:
         """Forget the adapter. Merged or not, nothing of it stays in the weight."""
         if name in self.adapters:
