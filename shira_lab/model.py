@@ -4,7 +4,7 @@
 :mod:`shira_lab.storage`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from shira_lab.calibration import calibrate
+from shira_lab.combine import CombinationType, MajoritySignMethod
 from shira_lab.config import AdapterConfig, ShiraConfig
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
@@ -19,6 +20,7 @@ from shira_lab.masks.function import wants_gradient
 from shira_lab.storage import fill_adapter, read_adapter, save_adapter
 from shira_lab.targets import find_targets
 from shira_lab.tuner import AdapterModel
+from shira_lab.weighted import add_weighted_adapter
 
 #: Batches to calibrate on, or what :func:`~shira_lab.calibration.calibrate` made of them.
 Calibration = Iterable[Any] | dict[str, Tensor]
@@ -111,6 +113,29 @@ class PeftModel(nn.Module):
         The scale is saved with the adapter and loaded again; PEFT ignores it.
         """
         self.base_model.set_scale(adapter_name, scale)
+
+    def add_weighted_adapter(
+        self,
+        adapters: Sequence[str],
+        weights: Sequence[float],
+        adapter_name: str,
+        combination_type: CombinationType = "linear",
+        density: float | None = None,
+        majority_sign_method: MajoritySignMethod = "total",
+    ) -> None:
+        """Add a SHiRA adapter that combines others as they are now, scales included; it is not activated.
+
+        "linear" is exact: the sum of w_i * delta_i, each entry rounded once. What the other types do, and what
+        ``density`` is a share of, says :func:`shira_lab.combine.combine`; how the result keeps the form
+        r(m + n) of an ordinary adapter, :mod:`shira_lab.weighted`.
+
+        Raises:
+            AdapterError: when an adapter is missing or no SHiRA adapter, when an argument cannot work, or when a layer
+                has no room for the result; the model is as before.
+        """
+        add_weighted_adapter(
+            self.base_model, adapters, weights, adapter_name, combination_type, density, majority_sign_method
+        )
 
     def delete_adapter(self, adapter_name: str) -> None:
         self.base_model.delete_adapter(adapter_name)

@@ -16,8 +16,8 @@ FLOORS = [
     set(rooms.split())
     for rooms in (
         "errors files",
-        "budget masks spectrum",
-        "face calibration compact config layers model modules_to_save patterns recipe storage targets tuner",
+        "budget combine masks spectrum",
+        "face calibration compact config layers model modules_to_save patterns recipe storage targets tuner weighted",
         "embedded hub training worlds",
         "figures",
         "report widgets",
