@@ -20,7 +20,7 @@ from shira_lab.patterns import all_of, check_patterns, first_match, names_or_pat
 
 CONFIG_NAME = "adapter_config.json"
 #: The fields of a :class:`ShiraConfig` that say which positions train.
-MASK_FIELDS = ("mask_type", "random_seed", "seed_per_layer", "mask_kwargs", "mask_fn")
+MASK_FIELDS = ("mask_type", "random_seed", "seed_per_layer", "avoid", "mask_kwargs", "mask_fn")
 
 # Options of features that are off, which PEFT's LoraConfig writes all the same.
 _PEFT_ALWAYS_WRITES = [("megatron_core", "megatron.core"), ("qalora_group_size", 16)]
@@ -156,6 +156,7 @@ class ShiraConfig(AdapterConfig):
         random_seed: seed of the masks that draw. None draws one when the adapter is made, and records it.
         seed_per_layer: False gives every layer the mask of ``random_seed`` itself, as PEFT does, so layers of one shape
             share one mask; True derives a seed from (random_seed, layer path) for each.
+        avoid: names of SHiRA adapters on the same model whose positions this one leaves out, its budget still exact.
         mask_kwargs: further arguments of the mask function, for instance {"block_size": 8}.
         init_weights: start the entries at zero, so that the adapted model is the base model; False starts them at
             randn, for tests.
@@ -167,13 +168,14 @@ class ShiraConfig(AdapterConfig):
 
     peft_type: ClassVar[str] = "SHIRA"
     _beyond_peft: ClassVar[frozenset[str]] = AdapterConfig._beyond_peft | {
-        "exclude_modules", "layers_to_transform", "rank_pattern", "seed_per_layer", "mask_kwargs"
+        "exclude_modules", "layers_to_transform", "rank_pattern", "seed_per_layer", "avoid", "mask_kwargs"
     }  # fmt: skip
 
     r: int = 32
     mask_type: str = "random"
     random_seed: int | None = None
     seed_per_layer: bool = False
+    avoid: list[str] = field(default_factory=list)
     mask_kwargs: dict[str, Any] = field(default_factory=dict)
     init_weights: bool = True
     mask_fn: MaskFn | None = field(default=None, repr=False, compare=False)
@@ -185,7 +187,9 @@ class ShiraConfig(AdapterConfig):
             raise ConfigError(f"`random_seed` should be None or an integer in [0, 2**63); got {seed!r}.")
         if not isinstance(self.mask_type, str):
             raise ConfigError(f"`mask_type` should be a name such as 'random'; got {self.mask_type!r}.")
-        given = sorted({"base_layer", "r", "random_seed", "gradient"} & set(self.mask_kwargs))
+        if not all_of(self.avoid, str):
+            raise ConfigError(f"`avoid` should be a list of adapter names; got {self.avoid!r}.")
+        given = sorted({"base_layer", "r", "random_seed", "gradient", "avoid"} & set(self.mask_kwargs))
         if given:
             raise ConfigError(
                 f"`mask_kwargs` should not hold {', '.join(given)}: the mask function is given these anyway."

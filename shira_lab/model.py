@@ -17,6 +17,7 @@ from shira_lab.config import AdapterConfig, ShiraConfig
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 from shira_lab.masks.function import wants_gradient
+from shira_lab.mixed import mixed_batch
 from shira_lab.storage import fill_adapter, read_adapter, save_adapter
 from shira_lab.targets import find_targets
 from shira_lab.tuner import AdapterModel
@@ -70,13 +71,31 @@ class PeftModel(nn.Module):
                 raise
             return getattr(self.base_model, name)
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.base_model(*args, **kwargs)
+    def forward(self, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Any:
+        """The model with its active adapters, or with another one for each sample.
 
-    def generate(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's ``generate``. Adapters are written once, so that a token costs what the base model's does."""
+        Args:
+            adapter_names: for use without gradients: the adapter of each sample, "__base__" for none. A row gets what
+                it would get alone, up to the rounding of matrix products of another size.
+
+        Raises:
+            AdapterError: when ``adapter_names`` cannot be honoured; see :func:`shira_lab.mixed.mixed_batch`.
+        """
+        if adapter_names is None:
+            return self.base_model(*args, **kwargs)
+        with mixed_batch(self.base_model, adapter_names, [*args, *kwargs.values()]):
+            return self.base_model(*args, **kwargs)
+
+    def generate(self, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Any:
+        """The model's ``generate``; ``adapter_names`` as for :meth:`forward`.
+
+        Without them adapters are written once, so that a token costs what the base model's does.
+        """
         generate: Any = self.base_model.model.generate
-        with self.base_model.frozen():
+        if adapter_names is None:
+            with self.base_model.frozen():
+                return generate(*args, **kwargs)
+        with mixed_batch(self.base_model, adapter_names, [*args, *kwargs.values()]):
             return generate(*args, **kwargs)
 
     def get_base_model(self) -> nn.Module:

@@ -8,17 +8,21 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from shira_lab.config import MASK_FIELDS, AdapterConfig, ShiraConfig, check_scale
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
+from shira_lab.masks.positions import to_mask
 from shira_lab.modules_to_save import ModulesToSaveWrapper, find_modules_to_save, wrap_modules
 from shira_lab.recipe import draw_positions, make_adapter, prepare_config
 from shira_lab.targets import find_targets, walk
 
 #: Names that would collide with attributes of the containers that adapters live in.
 _RESERVED = frozenset(dir(nn.ModuleDict()))
+#: What stands for "no adapter" among the names of a mixed batch.
+BASE = "__base__"
 
 
 class AdapterModel(nn.Module):
@@ -76,8 +80,11 @@ class AdapterModel(nn.Module):
         modules = dict(self.base_modules())
         paths = find_targets(self.model, modules, config)
         config = prepare_config(config, [modules[path] for path in paths])
+        taken = self._taken(config) if positions is None else {}
         made = {
-            path: make_adapter(path, modules[path], config, (gradients or {}).get(path), (positions or {}).get(path))
+            path: make_adapter(
+                path, modules[path], config, (gradients or {}).get(path), taken.get(path), (positions or {}).get(path)
+            )
             for path in paths
         }
         saved = find_modules_to_save(self.model, config.modules_to_save)
@@ -215,13 +222,33 @@ class AdapterModel(nn.Module):
         layers = {path: layer for path, layer in self.adapter_layers() if name in layer.adapters}
         base = {path: layer.clean_base_layer() for path, layer in layers.items()}
         config = prepare_config(config, list(base.values()))
-        positions = {path: draw_positions(path, base[path], config, (gradients or {}).get(path)) for path in layers}
+        taken = self._taken(config)
+        positions = {
+            path: draw_positions(path, base[path], config, (gradients or {}).get(path), taken.get(path))
+            for path in layers
+        }
         for path, layer in layers.items():
             layer.check_same_size(name, positions[path].numel())
         for path, layer in layers.items():
             layer.set_positions(name, positions[path])
         mask = {field: getattr(config, field) for field in MASK_FIELDS}
         self.peft_config[name] = self.peft_config[name].copy(**mask)
+
+    def _taken(self, config: AdapterConfig) -> dict[str, Tensor]:
+        """By layer path, a mask of what the adapters that ``config`` avoids have taken."""
+        names = config.avoid if isinstance(config, ShiraConfig) else []
+        self.check_known(names)
+        lora = [name for name in names if not isinstance(self.peft_config[name], ShiraConfig)]
+        if lora:
+            raise AdapterError(
+                f"`avoid`: '{lora[0]}' is a LoRA adapter, which changes every entry; name SHiRA adapters."
+            )
+        taken: dict[str, Tensor] = {}
+        for path, layer in self.adapter_layers():
+            positions = [adapter.delta().positions for name, adapter in layer.named_adapters() if name in names]
+            if positions:
+                taken[path] = to_mask(torch.cat([p for p in positions if p is not None]), layer.weight) != 0
+        return taken
 
     # ---- helpers ----------------------------------------------------------------------------------------------------
 
@@ -242,7 +269,7 @@ class AdapterModel(nn.Module):
                 raise AdapterError(f"Adapter {name} does not exist: this model has {list(self.peft_config) or 'none'}.")
 
     def check_new(self, name: str) -> None:
-        if not isinstance(name, str) or not name or "." in name or "/" in name or name in _RESERVED:
+        if not isinstance(name, str) or not name or "." in name or "/" in name or name in _RESERVED | {BASE}:
             raise AdapterError(
                 f"{name!r} cannot be an adapter name: use a non-empty string without dots and slashes that is "
                 "no attribute of a module, for instance 'default'."

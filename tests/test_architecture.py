@@ -16,8 +16,9 @@ FLOORS = [
     set(rooms.split())
     for rooms in (
         "errors files",
-        "budget combine masks spectrum",
-        "face calibration compact config layers model modules_to_save patterns recipe storage targets tuner weighted",
+        "budget combine interference masks spectrum",
+        "face calibration compact config inspection layers mixed model modules_to_save patterns recipe shelf storage "
+        "targets tuner weighted",
         "embedded hub training worlds",
         "figures",
         "report widgets",
