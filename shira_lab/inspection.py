@@ -19,7 +19,8 @@ class AdapterFacts:
     """An adapter's numbers over all its layers.
 
     Attributes:
-        spectra: the spectrum of the update of each layer, by path, in float64.
+        spectra: the spectrum of the update of each layer, by path, in the precision of its values: singular values below
+            their rounding are not rank.
         trained: trained numbers, r(m + n) a layer.
         entries: numbers in the adapted weights, mn a layer.
     """
@@ -62,7 +63,7 @@ def adapter_facts(model: PeftModel, adapter_name: str) -> AdapterFacts:
     """
     layers = dict(_layers(model, adapter_name))
     return AdapterFacts(
-        spectra={path: spectrum(layer.get_delta_weight(adapter_name).double()) for path, layer in layers.items()},
+        spectra={path: spectrum(layer.get_delta_weight(adapter_name)) for path, layer in layers.items()},
         trained=sum(p.numel() for layer in layers.values() for p in layer.get_adapter(adapter_name).parameters()),
         entries=sum(layer.weight.numel() for layer in layers.values()),
     )
