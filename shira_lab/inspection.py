@@ -19,7 +19,7 @@ class AdapterFacts:
     """An adapter's numbers over all its layers.
 
     Attributes:
-        spectra: the spectrum of the update of each layer, by path, in the precision of its values: singular values below
+        spectra: the spectrum of each layer's update, by path, in the precision of its values: singular values below
             their rounding are not rank.
         trained: trained numbers, r(m + n) a layer.
         entries: numbers in the adapted weights, mn a layer.
