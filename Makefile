@@ -26,10 +26,11 @@ export OMP_WAIT_POLICY := passive
 EXTRA_lab  :=
 EXTRA_demo := [demo]
 EXTRA_test := [test]
+EXTRA_dashboard := [dashboard]
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help lab demo test lint unit notebooks browser bench clean
+.PHONY: help lab dashboard demo test lint unit notebooks browser bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -37,6 +38,10 @@ help:  ## show this list
 lab: $(VENV)/.ready-lab  ## open JupyterLab on the first lesson
 	@echo "JupyterLab opens the first lesson in your browser. Where none opens, copy the address below. Stop with Ctrl-C."
 	@$(BIN)/jupyter lab --ip=127.0.0.1 --log-level=WARN --KernelManager.transport_encryption=auto $(AS_ROOT) --LabApp.default_url=/lab/tree/$(LESSON)
+
+dashboard: $(VENV)/.ready-dashboard  ## show all apps on one page, for a lecture
+	@echo "The dashboard opens in your browser. Where none opens, copy the address below. Stop with Ctrl-C."
+	@JUPYTER_PATH=dashboard $(BIN)/voila dashboard/lecture.ipynb --template=offline --Voila.ip=127.0.0.1 --KernelManager.transport_encryption=auto
 
 demo: $(VENV)/.ready-demo  ## run the first lesson and write it to one file, build/demo.html
 	@$(BIN)/python scripts/demo.py $(LESSON) build/demo.html

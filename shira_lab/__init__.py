@@ -7,9 +7,17 @@ tensors; adapters on models (here); training and data; figures; widgets.
 from shira_lab.calibration import calibrate
 from shira_lab.config import AdapterConfig, LoraConfig, ShiraConfig
 from shira_lab.errors import ShiraError
+from shira_lab.inject import inject_adapter_in_model
 from shira_lab.masks import mask_types, register_mask
 from shira_lab.model import PeftModel, get_peft_model
 from shira_lab.spectrum import Spectrum, spectrum
+from shira_lab.state_dicts import (
+    get_base_model_state_dict,
+    get_peft_model_state_dict,
+    set_base_model_state_dict,
+    set_peft_model_state_dict,
+)
+from shira_lab.tasks import TaskType
 
 __all__ = [
     "AdapterConfig",
@@ -18,9 +26,15 @@ __all__ = [
     "ShiraConfig",
     "ShiraError",
     "Spectrum",
+    "TaskType",
     "calibrate",
+    "get_base_model_state_dict",
     "get_peft_model",
+    "get_peft_model_state_dict",
+    "inject_adapter_in_model",
     "mask_types",
     "register_mask",
+    "set_base_model_state_dict",
+    "set_peft_model_state_dict",
     "spectrum",
 ]

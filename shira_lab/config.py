@@ -17,6 +17,7 @@ from shira_lab.errors import ConfigError
 from shira_lab.files import read_json, write_atomic
 from shira_lab.masks import MaskFn, find_mask, mask_types
 from shira_lab.patterns import all_of, check_patterns, first_match, names_or_pattern
+from shira_lab.tasks import TaskType
 
 CONFIG_NAME = "adapter_config.json"
 #: The fields of a :class:`ShiraConfig` that say which positions train.
@@ -43,6 +44,8 @@ class AdapterConfig:
         inference_mode: the adapter is loaded to be used, not trained.
         scale: factor of the whole update, 1 as trained; ``set_scale`` changes it. PEFT ignores it, with a warning.
         scale_pattern: scale by layer, as ``rank_pattern``.
+        task_type: a :class:`~shira_lab.tasks.TaskType`, or None. The head of a classification or question answering
+            model is added to ``modules_to_save``, because nobody has trained it yet.
         extra: fields of a file that this package does not know, kept for the round trip.
     """
 
@@ -83,6 +86,11 @@ class AdapterConfig:
             check_scale(scale)
         if self.modules_to_save is not None and not all_of(self.modules_to_save, str):
             raise ConfigError(f"`modules_to_save` should be a list of names; got {self.modules_to_save!r}.")
+        if self.task_type is not None and self.task_type not in list(TaskType):
+            raise ConfigError(
+                f"Invalid task type: {self.task_type!r}. Must be one of the following task types: "
+                f"{', '.join(TaskType)}."
+            )
 
     def r_for(self, layer: str) -> int:
         """The r of the layer at this path: that of the first matching ``rank_pattern``, else ``r``."""

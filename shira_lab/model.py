@@ -1,12 +1,11 @@
 """PEFT's face: the same names, so that code written here runs there after changing its import lines, and the other way.
 
-:class:`PeftModel` is thin; what it does happens in :class:`~shira_lab.tuner.AdapterModel` and
-:mod:`shira_lab.storage`.
+:class:`PeftModel` is thin; what it does happens in :class:`~shira_lab.tuner.AdapterModel`, and
+:mod:`shira_lab.pretrained` is its part that meets the disk.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 from shira_lab.masks.function import wants_gradient
 from shira_lab.mixed import mixed_batch
-from shira_lab.storage import fill_adapter, read_adapter, save_adapter
+from shira_lab.pretrained import PretrainedMixin
 from shira_lab.targets import find_targets
 from shira_lab.tuner import AdapterModel
 from shira_lab.weighted import add_weighted_adapter
@@ -32,23 +31,26 @@ def get_peft_model(
     peft_config: AdapterConfig,
     adapter_name: str = "default",
     calibration: Calibration | None = None,
+    autocast_adapter_dtype: bool = True,
 ) -> "PeftModel":
     """Freeze ``model``, put a first adapter on it, and activate it. The model's layers are replaced in place.
 
     Args:
         calibration: for masks that rank positions by a gradient: batches of model inputs with labels, or the gradients
             by layer path that :func:`~shira_lab.calibration.calibrate` returns.
+        autocast_adapter_dtype: keep the adapter's numbers in float32 where the layer's are float16 or bfloat16, because
+            small steps of training would be rounded away in those.
 
     Raises:
         ShiraError: when the config does not fit the model; the model is as before.
     """
     peft_model = PeftModel(model)
-    peft_model.add_adapter(adapter_name, peft_config, calibration)
+    peft_model.add_adapter(adapter_name, peft_config, calibration, autocast_adapter_dtype)
     peft_model.base_model.set_adapter(adapter_name, inference_mode=peft_config.inference_mode)
     return peft_model
 
 
-class PeftModel(nn.Module):
+class PeftModel(PretrainedMixin):
     """A model with adapters.
 
     Attributes:
@@ -101,6 +103,15 @@ class PeftModel(nn.Module):
     def get_base_model(self) -> nn.Module:
         return self.base_model.model
 
+    def prepare_model_for_gradient_checkpointing(self, model: nn.Module) -> nn.Module:
+        """Let the embeddings' output require a gradient, without which a reentrant checkpoint gives none to adapters.
+
+        The argument is PEFT's: the model to prepare, this one or the one below it.
+        """
+        enable: Any = model.enable_input_require_grads
+        enable()
+        return model
+
     # ---- adapters ---------------------------------------------------------------------------------------------------
 
     @property
@@ -117,10 +128,15 @@ class PeftModel(nn.Module):
         return self.base_model.active_adapters[0]
 
     def add_adapter(
-        self, adapter_name: str, peft_config: AdapterConfig, calibration: Calibration | None = None
+        self,
+        adapter_name: str,
+        peft_config: AdapterConfig,
+        calibration: Calibration | None = None,
+        autocast_adapter_dtype: bool = True,
     ) -> None:
         """Put another adapter beside those that are there, not active. Arguments as for :func:`get_peft_model`."""
-        self.base_model.add_adapter(adapter_name, peft_config, self._gradients(peft_config, calibration))
+        gradients = self._gradients(peft_config, calibration)
+        self.base_model.add_adapter(adapter_name, peft_config, gradients, autocast_adapter_dtype=autocast_adapter_dtype)
 
     def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
         """Activate one adapter, or several whose deltas add up. Only entries of the weights that differ are written."""
@@ -188,53 +204,6 @@ class PeftModel(nn.Module):
     def unload(self) -> nn.Module:
         """The user's model as it was before, adapter layers gone."""
         return self.base_model.unload()
-
-    # ---- disk -------------------------------------------------------------------------------------------------------
-
-    def save_pretrained(
-        self, save_directory: str | Path, selected_adapters: list[str] | None = None, compact: bool = False
-    ) -> None:
-        """Save adapters: "default" into the folder itself, others into folders of their names, as PEFT does.
-
-        Args:
-            selected_adapters: names; None saves all.
-            compact: write less than half of the bytes, in a form that only this package reads.
-
-        Raises:
-            StorageError: when it cannot be written; what was there is unchanged.
-        """
-        names = list(self.peft_config) if selected_adapters is None else selected_adapters
-        self.base_model.check_known(names)
-        for name in names:
-            folder = Path(save_directory) if name == "default" else Path(save_directory) / name
-            save_adapter(self.base_model, name, folder, compact)
-
-    @classmethod
-    def from_pretrained(
-        cls, model: nn.Module, model_id: str | Path, adapter_name: str = "default", is_trainable: bool = False
-    ) -> "PeftModel":
-        """``model`` with the adapter saved in the folder ``model_id``, active.
-
-        Raises:
-            ShiraError: when the files do not fit each other or the model; the model is as before.
-        """
-        peft_model = cls(model)
-        peft_model.load_adapter(model_id, adapter_name, is_trainable)
-        peft_model.base_model.set_adapter(adapter_name, inference_mode=not is_trainable)
-        return peft_model
-
-    def load_adapter(self, model_id: str | Path, adapter_name: str, is_trainable: bool = False) -> None:
-        """Add the adapter saved in a folder; it is not activated. Everything is checked before anything is changed.
-
-        Unless ``is_trainable``, the whole model is put in eval mode, as in PEFT.
-        """
-        self.base_model.check_new(adapter_name)
-        loaded = read_adapter(self.base_model, Path(model_id))
-        config = loaded.config.copy(inference_mode=not is_trainable)
-        self.base_model.add_adapter(adapter_name, config, positions=loaded.positions)
-        fill_adapter(self.base_model, adapter_name, loaded)
-        if not is_trainable:
-            self.eval()
 
     # ---- counting ---------------------------------------------------------------------------------------------------
 

@@ -1,13 +1,17 @@
 """Modules that train in full beside an adapter, such as a fresh classifier head, one copy for each adapter."""
 
 import copy
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
+from shira_lab.config import AdapterConfig
 from shira_lab.errors import AdapterError, ConfigError
 from shira_lab.layers import AdapterLayer
 from shira_lab.targets import walk
+from shira_lab.tasks import TASK_HEADS
+
+C = TypeVar("C", bound=AdapterConfig)
 
 
 class ModulesToSaveWrapper(nn.Module):
@@ -37,6 +41,11 @@ class ModulesToSaveWrapper(nn.Module):
                 raise
             return getattr(self.chosen(), name)
 
+    @property
+    def active_adapters(self) -> list[str]:
+        """The adapter whose copy runs, as a list of one or none."""
+        return [] if self.active_adapter is None else [self.active_adapter]
+
     def chosen(self) -> nn.Module:
         """The module that runs now."""
         if self.active_adapter is None or self.disable_adapters:
@@ -65,6 +74,19 @@ class ModulesToSaveWrapper(nn.Module):
         if name in self.modules_to_save:
             del self.modules_to_save[name]
             self.active_adapter = None if self.active_adapter == name else self.active_adapter
+
+
+def with_task_head(model: nn.Module, config: C) -> C:
+    """The config with the heads of its task type that ``model`` has among its ``modules_to_save``, as in PEFT.
+
+    PEFT writes every name that a head can have into its files; those that the model lacks are left out here.
+    """
+    heads = TASK_HEADS.get(config.task_type or "", ())
+    there = {path.rpartition(".")[2] for path, _ in walk(model, stop_at=(ModulesToSaveWrapper,))}
+    given = config.modules_to_save or []
+    names = [name for name in given if name in there or name not in heads]
+    names += [name for name in heads if name in there and name not in names]
+    return config if names == given else config.copy(modules_to_save=names)
 
 
 def find_modules_to_save(model: nn.Module, names: list[str] | None) -> list[str]:

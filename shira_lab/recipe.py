@@ -19,11 +19,14 @@ from shira_lab.masks.random import draw_seed, layer_seed
 C = TypeVar("C", bound=AdapterConfig)
 
 
-def prepare_config(config: C, layers: list[nn.Module]) -> C:
+def prepare_config(config: C, layers: list[nn.Module], draws: bool = True) -> C:
     """The config as it will be used and recorded: a seed is drawn where none is given, fan_in_fan_out follows the
     layers.
 
     The caller's object is left alone, so that using it twice draws twice.
+
+    Args:
+        draws: whether the masks come from this config; those of a loaded adapter do not, and it gets no seed.
     """
     changes: dict[str, object] = {}
     stored_as_in_out = any(is_conv1d(layer) for layer in layers)
@@ -31,7 +34,7 @@ def prepare_config(config: C, layers: list[nn.Module]) -> C:
         kind = "Conv1D, whose weight is stored as (in, out)" if stored_as_in_out else "nn.Linear"
         warnings.warn(f"`fan_in_fan_out` is set to {stored_as_in_out}: the target is {kind}.", stacklevel=4)
         changes["fan_in_fan_out"] = stored_as_in_out
-    if isinstance(config, ShiraConfig) and config.random_seed is None and _draws(config.mask_fn):
+    if draws and isinstance(config, ShiraConfig) and config.random_seed is None and _draws(config.mask_fn):
         changes["random_seed"] = draw_seed()
     return config.copy(**changes)
 
@@ -41,12 +44,14 @@ def make_adapter(
     base_layer: nn.Module,
     config: AdapterConfig,
     gradient: Tensor | None,
-    avoid: Tensor | None,
     positions: Tensor | None,
+    avoid: Tensor | None = None,
+    autocast_adapter_dtype: bool = True,
 ) -> ShiraAdapter | LoraAdapter:
     """The adapter that ``config`` gives the layer at ``path``, on the layer's device.
 
-    Values are float32 on a half-precision layer, so that small updates are not rounded away while training.
+    Values are float32 on a half-precision layer, so that small updates are not rounded away while training; without
+    ``autocast_adapter_dtype`` they have the layer's dtype.
 
     Raises:
         ConfigError: when r is too large for the layer, or the config has no mask function.
@@ -58,7 +63,7 @@ def make_adapter(
     if weight.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
         raise ConfigError(f"Layer '{path}' has dtype {weight.dtype}; only floating-point weights can be adapted.")
     r, shape = config.r_for(path), shape_of(base_layer)
-    dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
+    dtype = torch.promote_types(weight.dtype, torch.float32) if autocast_adapter_dtype else weight.dtype
     if isinstance(config, LoraConfig):
         lora = LoraAdapter(
             r, shape, config.scaling_for(path), config.lora_dropout, config.init_lora_weights,

@@ -36,6 +36,12 @@ class Spectrum:
         return int((self.values > self.tolerance).sum())
 
     @property
+    def normalised(self) -> "Spectrum":
+        """The spectrum of the matrix scaled to Frobenius norm 1: sum sigma_i^2 = 1. A zero matrix stays as it is."""
+        norm = torch.linalg.vector_norm(self.values)
+        return Spectrum(self.values / norm if float(norm) > 0 else self.values, self.shape)
+
+    @property
     def stable_rank(self) -> float:
         top = float(self.values[0])
         return float((self.values / top).square().sum()) if top > 0 else 0.0

@@ -8,33 +8,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from shira_lab.budget import check_budget
+from shira_lab.budget import Shape, check_budget
 from shira_lab.compact import pack, unpack
 from shira_lab.config import CONFIG_NAME, AdapterConfig, LoraConfig
 from shira_lab.errors import StorageError
-from shira_lab.files import read_bytes, read_json, write_atomic
+from shira_lab.files import read_json, write_atomic
 from shira_lab.layers import ShiraAdapter
 from shira_lab.layers.kinds import is_conv1d
 from shira_lab.masks.positions import from_indices, shape_of
-from shira_lab.modules_to_save import find_modules_to_save
+from shira_lab.modules_to_save import find_modules_to_save, with_task_head
 from shira_lab.targets import find_targets
+from shira_lab.tensor_files import COMPACT_NAME, TENSOR_FILES, WEIGHTS_NAME, encode, find_tensors, read_tensors
+from shira_lab.tree import AdapterTree
 from shira_lab.tuner import AdapterModel
 
-WEIGHTS_NAME = "adapter_model.safetensors"
-COMPACT_NAME = "adapter_compact.safetensors"
-_PREFIX = "base_model.model."
+PREFIX = "base_model.model."
 
 
 @dataclass(frozen=True)
 class LoadedAdapter:
-    """An adapter read from disk and found valid for a model."""
+    """The tensors of an adapter, found valid for a model."""
 
-    config: AdapterConfig
     positions: dict[str, Tensor]  # by layer path, sorted; SHiRA only
     tensors: dict[str, Tensor]  # by "<path>.<parameter>", in the order of the positions
 
@@ -46,28 +43,36 @@ class Expected(NamedTuple):
     dtype: torch.dtype
 
 
-def adapter_tensors(model: AdapterModel, name: str) -> dict[str, Tensor]:
+class LoadResult(NamedTuple):
+    """What PyTorch's ``load_state_dict`` returns. Both lists are empty where a name too many or too few is an error."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+def adapter_tensors(model: AdapterTree, name: str) -> dict[str, Tensor]:
     """The tensors of an adapter under PEFT's names."""
     tensors: dict[str, Tensor] = {}
     for path, layer in model.adapter_layers():
         if name not in layer.adapters:
             continue
         adapter = layer.adapters[name]
-        tensors |= {f"{_PREFIX}{path}.{key}": value for key, value in adapter.state_dict().items()}
+        tensors |= {f"{PREFIX}{path}.{key}": value for key, value in adapter.state_dict().items()}
         if isinstance(adapter, ShiraAdapter):
-            tensors[f"{_PREFIX}{path}.shira_indices"] = adapter.shira_indices
+            tensors[f"{PREFIX}{path}.shira_indices"] = adapter.shira_indices
     for path, wrapper in model.wrapped_modules():
         if name in wrapper.modules_to_save:
             state = wrapper.modules_to_save[name].state_dict()
-            tensors |= {f"{_PREFIX}{path}.{key}": value for key, value in state.items()}
+            tensors |= {f"{PREFIX}{path}.{key}": value for key, value in state.items()}
     return tensors
 
 
-def save_adapter(model: AdapterModel, name: str, folder: Path, compact: bool = False) -> None:
+def save_adapter(model: AdapterModel, name: str, folder: Path, file: str = WEIGHTS_NAME) -> None:
     """Write an adapter into ``folder``: the tensors first, then the config that makes the folder an adapter.
 
     Args:
-        compact: write the form of :mod:`shira_lab.compact`, which PEFT does not read, instead of PEFT's.
+        file: one of :data:`~shira_lab.tensor_files.TENSOR_FILES`. PEFT does not read :data:`COMPACT_NAME`, the form of
+            :mod:`shira_lab.compact`.
 
     Raises:
         StorageError: when the folder cannot be written, or holds an adapter of another kind.
@@ -76,47 +81,64 @@ def save_adapter(model: AdapterModel, name: str, folder: Path, compact: bool = F
     _check_same_kind(folder, config)
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in adapter_tensors(model, name).items()}
     config = config.copy(inference_mode=True)
-    if compact:
-        shapes = {_PREFIX + path: shape_of(layer.base_layer) for path, layer in model.adapter_layers()}
+    if file == COMPACT_NAME:
+        shapes = {PREFIX + path: shape_of(layer.base_layer) for path, layer in model.adapter_layers()}
         tensors = pack(tensors, config, shapes)
-    written, other = (COMPACT_NAME, WEIGHTS_NAME) if compact else (WEIGHTS_NAME, COMPACT_NAME)
-    write_atomic(folder / written, safetensors.torch.save(tensors, metadata={"format": "pt"}))
+    write_atomic(folder / file, encode(tensors, file))
     config.save_pretrained(folder)
-    (folder / other).unlink(missing_ok=True)
+    for other in set(TENSOR_FILES) - {file}:
+        (folder / other).unlink(missing_ok=True)
 
 
-def read_adapter(model: AdapterModel, folder: Path) -> LoadedAdapter:
+def read_adapter(
+    model: AdapterModel, folder: Path, config: AdapterConfig | None = None
+) -> tuple[AdapterConfig, LoadedAdapter]:
     """Read the adapter in ``folder`` and check it against ``model``, which is only looked at.
+
+    Args:
+        config: to use instead of the folder's; the tensors have to fit it all the same.
 
     Raises:
         StorageError: naming file, tensor and reason, when anything does not fit.
         ConfigError: when the config cannot work for this model.
     """
-    config = AdapterConfig.from_pretrained(folder)
+    file = find_tensors(folder)
+    compact = file.name == COMPACT_NAME  # it leaves out what the seed in the folder's own config gives
+    stored = AdapterConfig.from_pretrained(folder) if config is None or compact else config
+    config = with_task_head(model.model, config or stored)
     modules = dict(model.base_modules())
     paths = find_targets(model.model, modules, config)
-    compact = (folder / COMPACT_NAME).exists() and not (folder / WEIGHTS_NAME).exists()
-    file = folder / (COMPACT_NAME if compact else WEIGHTS_NAME)
-    found = _read_tensors(file)
+    found = _without_prefix(str(file), read_tensors(file))
     if compact:
-        found = unpack(found, config, {path: shape_of(modules[path]) for path in paths})
+        found = unpack(found, stored, {path: shape_of(modules[path]) for path in paths})
     expected = _expected_tensors(model.model, modules, paths, config)
-    _check_names(file, set(expected), set(found))
+    return config, check_tensors(str(file), found, expected, {path: shape_of(modules[path]) for path in paths})
+
+
+def check_tensors(
+    source: str, found: dict[str, Tensor], expected: dict[str, Expected], shapes: dict[str, Shape]
+) -> LoadedAdapter:
+    """The tensors by "<path>.<parameter>", with positions of layers of these shapes put in order.
+
+    Raises:
+        StorageError: naming ``source``, tensor and reason, when anything is not as expected.
+    """
+    _check_names(source, set(expected), set(found))
     for key, like in expected.items():
-        _check_tensor(file, key, found[key], like)
+        _check_tensor(source, key, found[key], like)
     positions: dict[str, Tensor] = {}
     tensors = {key: value for key, value in found.items() if not key.endswith(".shira_indices")}
     for key in found.keys() - tensors.keys():
         path = key.removesuffix(".shira_indices")
-        flat = _check_positions(file, key, found[key], shape_of(modules[path]))
+        flat = _check_positions(source, key, found[key], shapes[path])
         order = flat.argsort()
         positions[path] = flat[order]
         tensors[f"{path}.shira_weight"] = found[f"{path}.shira_weight"][order]
-    return LoadedAdapter(config, positions, tensors)
+    return LoadedAdapter(positions, tensors)
 
 
 @torch.no_grad()
-def fill_adapter(model: AdapterModel, name: str, loaded: LoadedAdapter) -> None:
+def fill_adapter(model: AdapterTree, name: str, loaded: LoadedAdapter) -> None:
     """Copy what was read into the adapter ``name``, which has been added with its config and positions."""
     owners: dict[str, nn.Module] = {
         path: layer.adapters[name] for path, layer in model.adapter_layers() if name in layer.adapters
@@ -127,16 +149,13 @@ def fill_adapter(model: AdapterModel, name: str, loaded: LoadedAdapter) -> None:
             parameter.copy_(loaded.tensors[f"{path}.{key}"])
 
 
-def _read_tensors(file: Path) -> dict[str, Tensor]:
-    """All tensors of the file, keyed without PEFT's prefix."""
-    try:
-        tensors = safetensors.torch.load(read_bytes(file))
-    except (safetensors.SafetensorError, KeyError, ValueError, OverflowError) as error:
-        raise StorageError(f"{file} is not a valid safetensors file ({error}); it may be cut off.") from None
-    strange = [key for key in tensors if not key.startswith(_PREFIX)]
+def _without_prefix(source: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    strange = [key for key in tensors if not key.startswith(PREFIX)]
     if strange:
-        raise StorageError(f"{file}: tensor '{strange[0]}' does not begin with '{_PREFIX}' as an adapter's tensors do.")
-    return {key.removeprefix(_PREFIX): value for key, value in tensors.items()}
+        raise StorageError(
+            f"{source}: tensor '{strange[0]}' does not begin with '{PREFIX}' as an adapter's tensors do."
+        )
+    return {key.removeprefix(PREFIX): value for key, value in tensors.items()}
 
 
 def _expected_tensors(
@@ -160,19 +179,19 @@ def _expected_tensors(
     return expected
 
 
-def _check_names(file: Path, expected: set[str], found: set[str]) -> None:
+def _check_names(source: str, expected: set[str], found: set[str]) -> None:
     for names, problem in ((expected - found, "is missing"), (found - expected, "is not expected")):
         if names:
             raise StorageError(
-                f"{file}: tensor '{min(names)}' {problem} ({len(names)} such). Is it an adapter of this model, saved "
+                f"{source}: tensor '{min(names)}' {problem} ({len(names)} such). Is it an adapter of this model, saved "
                 "with this config?"
             )
 
 
-def _check_tensor(file: Path, key: str, tensor: Tensor, like: Expected) -> None:
+def _check_tensor(source: str, key: str, tensor: Tensor, like: Expected) -> None:
     if tuple(tensor.shape) != like.shape:
         raise StorageError(
-            f"{file}: tensor '{key}' has shape {tuple(tensor.shape)}; the model and config need {like.shape}."
+            f"{source}: tensor '{key}' has shape {tuple(tensor.shape)}; the model and config need {like.shape}."
         )
     usable = {like.dtype}
     if like.dtype.is_floating_point or key.endswith(".shira_indices"):
@@ -180,21 +199,21 @@ def _check_tensor(file: Path, key: str, tensor: Tensor, like: Expected) -> None:
     if not like.dtype.is_floating_point:
         usable |= {torch.int32, torch.int64}
     if tensor.dtype not in usable:
-        raise StorageError(f"{file}: tensor '{key}' has dtype {tensor.dtype}, which cannot be used there.")
+        raise StorageError(f"{source}: tensor '{key}' has dtype {tensor.dtype}, which cannot be used there.")
     if tensor.dtype.is_floating_point and not bool(torch.isfinite(tensor).all()):
-        raise StorageError(f"{file}: tensor '{key}' holds NaN or infinite values.")
+        raise StorageError(f"{source}: tensor '{key}' holds NaN or infinite values.")
 
 
-def _check_positions(file: Path, key: str, indices: Tensor, shape: tuple[int, int]) -> Tensor:
+def _check_positions(source: str, key: str, indices: Tensor, shape: Shape) -> Tensor:
     """Flat positions of (2, k) rows and columns; PEFT on Windows stores them as floats."""
     if indices.dtype.is_floating_point and bool((indices != indices.round()).any()):
-        raise StorageError(f"{file}: tensor '{key}' holds positions that are no whole numbers.")
+        raise StorageError(f"{source}: tensor '{key}' holds positions that are no whole numbers.")
     limit = torch.tensor(shape).unsqueeze(1)
     if bool(((indices < 0) | (indices >= limit)).any()):
-        raise StorageError(f"{file}: tensor '{key}' holds positions outside the weight of shape {shape}.")
+        raise StorageError(f"{source}: tensor '{key}' holds positions outside the weight of shape {shape}.")
     positions = from_indices(indices, shape)
     if positions.unique().numel() != positions.numel():
-        raise StorageError(f"{file}: tensor '{key}' holds a position twice.")
+        raise StorageError(f"{source}: tensor '{key}' holds a position twice.")
     return positions
 
 

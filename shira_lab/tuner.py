@@ -4,9 +4,8 @@ PEFT calls this object ``base_model``; the user's model is its ``model``.
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+import warnings
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +14,10 @@ from shira_lab.config import MASK_FIELDS, AdapterConfig, ShiraConfig, check_scal
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 from shira_lab.masks.positions import to_mask
-from shira_lab.modules_to_save import ModulesToSaveWrapper, find_modules_to_save, wrap_modules
+from shira_lab.modules_to_save import ModulesToSaveWrapper, find_modules_to_save, with_task_head, wrap_modules
 from shira_lab.recipe import draw_positions, make_adapter, prepare_config
-from shira_lab.targets import find_targets, walk
+from shira_lab.targets import find_targets
+from shira_lab.tree import AdapterTree
 
 #: Names that would collide with attributes of the containers that adapters live in.
 _RESERVED = frozenset(dir(nn.ModuleDict()))
@@ -25,38 +25,33 @@ _RESERVED = frozenset(dir(nn.ModuleDict()))
 BASE = "__base__"
 
 
-class AdapterModel(nn.Module):
+class AdapterModel(AdapterTree):
     """A model whose target layers are :class:`~shira_lab.layers.AdapterLayer`.
 
     Attributes:
-        model: the user's model, with layers replaced.
         peft_config: configs by adapter name, as used: seeds that were drawn are recorded in them.
         active_adapters: names of the adapters in use.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self.training = model.training
+        super().__init__(model)
         self.peft_config: dict[str, AdapterConfig] = {}
         self.active_adapters: list[str] = []
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.model(*args, **kwargs)
+    @property
+    def active_adapter(self) -> str | list[str]:
+        """The name of the active adapter, or the names when there are more or fewer than one, as in PEFT."""
+        return self.active_adapters[0] if len(self.active_adapters) == 1 else self.active_adapters
 
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name == "model":
-                raise
-            return getattr(self.model, name)
+    @property
+    def has_active_enabled_adapter(self) -> bool:
+        """Whether any adapter takes part in the forward pass."""
+        return bool(self.active_adapters) and not all(module.disable_adapters for module in self._switched())
 
-    def adapter_layers(self) -> Iterator[tuple[str, AdapterLayer]]:
-        """(path, layer) of all adapted layers."""
-        for path, module in walk(self.model, stop_at=(AdapterLayer, ModulesToSaveWrapper)):
-            if isinstance(module, AdapterLayer):
-                yield path, module
+    @property
+    def prefix(self) -> str:
+        """How the names of the adapter's parameters begin: "shira_" or "lora_", by the first adapter's kind."""
+        return next((f"{config.peft_type.lower()}_" for config in self.peft_config.values()), "")
 
     # ---- adapters come and go ---------------------------------------------------------------------------------------
 
@@ -66,27 +61,31 @@ class AdapterModel(nn.Module):
         config: AdapterConfig,
         gradients: dict[str, Tensor] | None = None,
         positions: dict[str, Tensor] | None = None,
+        autocast_adapter_dtype: bool = True,
     ) -> None:
         """Put a new adapter on all target layers of ``config``. Everything is made before anything is changed.
 
         Args:
             gradients: calibrated gradient by layer path, for the masks that need one.
             positions: flat positions by layer path, to use instead of the mask function (loading does).
+            autocast_adapter_dtype: keep the adapter's numbers in float32 where the layer's are float16 or bfloat16.
 
         Raises:
             ConfigError, MaskError, AdapterError: when it cannot be done; the model is as before.
         """
         self.check_new(name)
+        config = with_task_head(self.model, config)
         modules = dict(self.base_modules())
         paths = find_targets(self.model, modules, config)
-        config = prepare_config(config, [modules[path] for path in paths])
+        config = prepare_config(config, [modules[path] for path in paths], draws=positions is None)
         taken = self._taken(config) if positions is None else {}
         made = {
             path: make_adapter(
-                path, modules[path], config, (gradients or {}).get(path), taken.get(path), (positions or {}).get(path)
+                path, modules[path], config, (gradients or {}).get(path), (positions or {}).get(path),
+                taken.get(path), autocast_adapter_dtype,
             )
             for path in paths
-        }
+        }  # fmt: skip
         saved = find_modules_to_save(self.model, config.modules_to_save)
         if not self.peft_config:
             self.model.requires_grad_(False)
@@ -160,6 +159,10 @@ class AdapterModel(nn.Module):
         """
         self.check_known(adapter_names or [])
         layers = [layer for _, layer in self.adapter_layers()]
+        names = self.active_adapters if adapter_names is None else adapter_names
+        if all(name in layer.merged_adapters for layer in layers for name in names if name in layer.adapters):
+            warnings.warn("All adapters are already merged, nothing to do.", stacklevel=3)
+            return
         for layer in layers:
             layer.check_mergeable(adapter_names)
         for layer in layers:
@@ -182,35 +185,6 @@ class AdapterModel(nn.Module):
             _replace(self.model, path, wrapper.chosen() if merge else wrapper.original_module)
         self.peft_config, self.active_adapters = {}, []
         return self.model
-
-    @contextmanager
-    def disable_adapter(self) -> Iterator[None]:
-        """Inside, the model is the base model; base weights are back in place, bit for bit."""
-        switched = [m for m in self.model.modules() if isinstance(m, AdapterLayer | ModulesToSaveWrapper)]
-        before = [m.disable_adapters for m in switched]
-        try:
-            for module in switched:
-                module.disable_adapters = True
-                if isinstance(module, AdapterLayer):
-                    module.sync()
-            yield
-        finally:
-            for module, was in zip(switched, before, strict=True):
-                module.disable_adapters = was
-                if isinstance(module, AdapterLayer) and module.merged:
-                    module.sync()  # what is merged is in the weight, whether or not the layer runs
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Inside, adapters are taken as they are now: no layer looks whether its values have changed."""
-        layers = [layer for _, layer in self.adapter_layers()]
-        try:
-            for layer in layers:
-                layer.frozen = layer.sync()
-            yield
-        finally:
-            for layer in layers:
-                layer.frozen = False
 
     def set_mask(self, name: str, config: ShiraConfig, gradients: dict[str, Tensor] | None = None) -> None:
         """Move a SHiRA adapter to the masks of ``config``; values at positions that stay kept stay, new ones are zero.
@@ -251,14 +225,6 @@ class AdapterModel(nn.Module):
         return taken
 
     # ---- helpers ----------------------------------------------------------------------------------------------------
-
-    def base_modules(self) -> Iterator[tuple[str, nn.Module]]:
-        for path, module in walk(self.model, stop_at=(AdapterLayer, ModulesToSaveWrapper)):
-            yield path, module.clean_base_layer() if isinstance(module, AdapterLayer) else module
-
-    def wrapped_modules(self) -> list[tuple[str, ModulesToSaveWrapper]]:
-        found = walk(self.model, stop_at=(AdapterLayer, ModulesToSaveWrapper))
-        return [(path, module) for path, module in found if isinstance(module, ModulesToSaveWrapper)]
 
     def _wrappers(self) -> list[ModulesToSaveWrapper]:
         return [wrapper for _, wrapper in self.wrapped_modules()]

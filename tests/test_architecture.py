@@ -16,12 +16,13 @@ FLOORS = [
     set(rooms.split())
     for rooms in (
         "errors files",
-        "budget combine interference masks spectrum",
-        "face calibration compact config inspection layers mixed model modules_to_save patterns recipe shelf storage "
-        "targets tuner weighted",
+        "budget combine interference masks overview rank spectrum",
+        "calibration compact config face inject inspection layers mixed model modules_to_save patterns placement "
+        "pretrained recipe shelf state_dicts storage targets tasks tensor_files tree tuner weighted",
         "embedded hub training worlds",
         "figures",
         "report widgets",
+        "exercises",
         "cli",
     )
 ]

@@ -143,7 +143,7 @@ def test_a_combined_adapter_is_an_ordinary_one_here_and_in_peft(combination_type
     model.set_adapter("both")
     expected = logits(model)
     assert not torch.allclose(expected, logits(tiny_opt()), atol=1e-3)
-    model.save_pretrained(tmp_path, ["both"])
+    model.save_pretrained(tmp_path, selected_adapters=["both"])
     assert torch.equal(logits(PeftModel.from_pretrained(tiny_opt(), tmp_path / "both")), expected)
     theirs = peft.PeftModel.from_pretrained(tiny_opt(), tmp_path / "both")
     torch.testing.assert_close(logits(theirs), expected, rtol=1e-5, atol=1e-6)

@@ -16,7 +16,7 @@ from shira_lab.compact import _decode, _encode, pack, unpack
 from shira_lab.errors import StorageError
 from shira_lab.masks.positions import to_indices
 from shira_lab.masks.random import random_positions
-from shira_lab.storage import COMPACT_NAME, WEIGHTS_NAME
+from shira_lab.tensor_files import COMPACT_NAME, WEIGHTS_NAME
 
 
 def adapter_tensors(shape: tuple[int, int], r: int, seed: int) -> dict[str, torch.Tensor]:

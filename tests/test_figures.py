@@ -37,7 +37,7 @@ def a_run(steps: int = 40) -> History:
     for step in range(0, steps + 1, 20):
         history.evals.append(EvalPoint(step, 7 / (step + 1), FLOOR))
     for layer in ("layers.0.fc1", "layers.1.fc1"):
-        history.ranks += [RankPoint(step, layer, 190 + step // 20, 20.0, 80.0, (1.0,)) for step in (20, 40)]
+        history.ranks += [RankPoint(step, layer, 190 + step // 20, 20.0, 80.0, (1.0,), (4, 3)) for step in (20, 40)]
     return history
 
 

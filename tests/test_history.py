@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shira_lab.errors import ConfigError, StorageError
-from shira_lab.training.history import EvalPoint, History, RankPoint, SamplePoint, Settings, StepPoint
+from shira_lab.training.history import EvalPoint, History, PicturePoint, RankPoint, SamplePoint, Settings, StepPoint
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 steps = st.integers(0, 10**6)
@@ -32,8 +32,18 @@ histories = st.builds(
     steps=st.lists(st.builds(StepPoint, steps, numbers, numbers)),
     evals=st.lists(st.builds(EvalPoint, steps, numbers, numbers)),
     ranks=st.lists(
-        st.builds(RankPoint, steps, st.text(), steps, numbers, numbers, st.lists(numbers, max_size=3).map(tuple))
+        st.builds(
+            RankPoint,
+            steps,
+            st.text(),
+            steps,
+            numbers,
+            numbers,
+            st.lists(numbers, max_size=3).map(tuple),
+            st.tuples(steps, steps),
+        )
     ),
+    pictures=st.lists(st.builds(PicturePoint, steps, st.text(), st.tuples(steps, steps), numbers, st.text())),
     samples=st.lists(st.builds(SamplePoint, steps, st.text(), st.text())),
 )
 
@@ -57,7 +67,7 @@ def test_a_history_knows_its_last_step_and_its_layers() -> None:
     history = History(Settings())
     assert (history.step, history.seconds, history.layers) == (0, 0.0, [])
     history.steps += [StepPoint(1, 3.0, 0.5), StepPoint(2, 2.0, 1.0)]
-    history.ranks += [RankPoint(step, layer, 1, 1.0, 1.0, (1.0,)) for step in (0, 2) for layer in ("b", "a")]
+    history.ranks += [RankPoint(step, layer, 1, 1.0, 1.0, (1.0,), (4, 3)) for step in (0, 2) for layer in ("b", "a")]
     assert (history.step, history.seconds, history.layers) == (2, 1.0, ["b", "a"])
     assert [point.step for point in history.ranks_of("a")] == [0, 2]
 

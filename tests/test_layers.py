@@ -109,11 +109,13 @@ def test_merging_changes_the_weight_by_the_delta_and_the_output_not_at_all(confi
     model = adapted(MLP().double(), config)
     before = run(model, torch.float64)
     base = [layer.base_weight().clone() for layer in layers(model)]
+    model.merge_adapter()
     for _ in range(2):
-        model.merge_adapter()
         torch.testing.assert_close(run(model, torch.float64), before)
         for layer, weight in zip(layers(model), base, strict=True):
             torch.testing.assert_close(layer.weight.detach(), weight + layer.get_delta_weight("default").detach())
+        with pytest.warns(UserWarning, match="All adapters are already merged, nothing to do"):
+            model.merge_adapter()
     model.unmerge_adapter()
     assert torch.equal(run(model, torch.float64), before)
 

@@ -79,7 +79,7 @@ def test_an_adapter_can_be_put_back_and_one_saved_later_is_found(twenty: tuple[P
     shelf.switch("style03")
     assert torch.equal(run(shelf.model), outputs["style03"])
     shelf.model.add_adapter("new", ShiraConfig(1, ["lin0"]))
-    shelf.model.save_pretrained(folder, ["new"])
+    shelf.model.save_pretrained(folder, selected_adapters=["new"])
     assert "new" in shelf.names
 
 

@@ -46,10 +46,10 @@ def text_of(html: str) -> str:
 
 @pytest.mark.parametrize(("control", "value"), [("r", 9), ("mask_type", "struct"), ("layer", "2"), ("random_seed", 7)])
 def test_every_control_redraws_the_mask(explorer: MaskExplorer, control: str, value: object) -> None:
-    before = explorer._mask.bits, explorer._spectrum.values, explorer.picture()
+    before = explorer._panel.mask.bits, explorer._panel.spectrum.values, explorer.picture()
     explorer.controls[control].value = value if control != "r" else 3
     assert getattr(explorer, control) == explorer.controls[control].value
-    assert explorer._mask.bits != before[0] and explorer._spectrum.values != before[1]
+    assert explorer._panel.mask.bits != before[0] and explorer._panel.spectrum.values != before[1]
     assert explorer.picture() != before[2]
 
 
@@ -65,12 +65,12 @@ def test_the_mask_has_the_exact_budget_and_says_so(explorer: MaskExplorer) -> No
     assert (
         "r(m + n) = 3 * (64 + 48) = 336 of 3,072 entries train: 10.94%, above the usual 10%." in explorer.status.value
     )
-    bits = sum(byte.bit_count() for byte in explorer._mask.bits)
+    bits = sum(byte.bit_count() for byte in explorer._panel.mask.bits)
     assert bits == k
 
 
 def test_the_facts_name_ranks_and_empty_rows(explorer: MaskExplorer) -> None:
-    facts = text_of(explorer._facts.value)
+    facts = text_of(explorer._panel.facts.value)
     assert f"{explorer.spectrum.rank} of 48 (LoRA with as many numbers: 4)" in facts
     assert f"{explorer.profile.empty_rows} of 64" in facts
 
@@ -186,9 +186,9 @@ def test_a_model_that_carries_adapters_shows_its_own_layers(model: nn.Module) ->
 def test_a_large_layer_waits_for_the_slider_to_rest() -> None:
     async def move() -> tuple[bytes, bytes]:
         app = MaskExplorer(nn.Sequential(nn.Linear(400, 400)), r=2)
-        at_once = app._spectrum.values
+        at_once = app._panel.spectrum.values
         await asyncio.sleep(1)
-        return at_once, app._spectrum.values
+        return at_once, app._panel.spectrum.values
 
     at_once, later = asyncio.run(move())
     assert at_once == b"" and len(later) > 0
@@ -196,9 +196,9 @@ def test_a_large_layer_waits_for_the_slider_to_rest() -> None:
 
 def test_nothing_listens_after_close(explorer: MaskExplorer) -> None:
     explorer.close()
-    before = explorer._mask.bits
+    before = explorer._panel.mask.bits
     explorer.controls["r"].value = 1
-    assert explorer.r == 4 and explorer._mask.bits == before
+    assert explorer.r == 4 and explorer._panel.mask.bits == before
     assert not [h for handlers in explorer._trait_notifiers.values() for hs in handlers.values() for h in hs]
 
 

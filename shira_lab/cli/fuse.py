@@ -30,7 +30,7 @@ def run(asked: argparse.Namespace) -> int:
     weights = [1.0] * len(names) if asked.weights is None else asked.weights
     torch.manual_seed(asked.seed)
     model.add_weighted_adapter(names, weights, "default", asked.type, asked.density)
-    model.save_pretrained(asked.out, ["default"])
+    model.save_pretrained(asked.out, selected_adapters=["default"])
     terms = " + ".join(f"{weight:g} * {folder}" for weight, folder in zip(weights, asked.adapters, strict=True))
     print(f"{asked.out} = {terms}  ({asked.type}, r={model.peft_config['default'].r})")
     return 0

@@ -1,7 +1,10 @@
 """Figures: plain data in (positions, spectra, a run's history), a plotly figure or the bytes of a PNG out."""
 
 from shira_lab.figures.budget import budget_figure
+from shira_lab.figures.cover import cover_figure
+from shira_lab.figures.growth import growth_figure
 from shira_lab.figures.mask import MaskProfile, mask_pixels, mask_png, mask_profile, profile_figure
+from shira_lab.figures.rank import column_scale_figure, expectation_figure
 from shira_lab.figures.spectrum import ranks_in_words, spectrum_figure
 from shira_lab.figures.theme import Figure, figure_png
 from shira_lab.figures.training import loss_figure, rank_figure, training_curves, training_figure
@@ -10,7 +13,11 @@ __all__ = [
     "Figure",
     "MaskProfile",
     "budget_figure",
+    "column_scale_figure",
+    "cover_figure",
+    "expectation_figure",
     "figure_png",
+    "growth_figure",
     "loss_figure",
     "mask_pixels",
     "mask_png",

@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from plotly.subplots import make_subplots
 
 from shira_lab.budget import Shape
-from shira_lab.figures.png import Colour, two_colour_png
-from shira_lab.figures.theme import BLUE, HEIGHT, TEMPLATE, VERMILLION, Figure
+from shira_lab.figures.png import palette_png
+from shira_lab.figures.theme import BLUE, HEIGHT, PAPER, TEMPLATE, VERMILLION, Figure, rgb
 
-INK: Colour = (0x00, 0x72, 0xB2)
-PAPER: Colour = (0xF4, 0xF4, 0xF4)
 MAX_PIXELS = 1024
+VIEW_PIXELS = 512  # of a mask that stands beside something else in a page
+SIDE = 384  # pixels of the longer side that a small mask is enlarged to
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def mask_pixels(positions: ArrayLike, shape: Shape, max_pixels: int = MAX_PIXELS
 
 def mask_png(positions: ArrayLike, shape: Shape, max_pixels: int = MAX_PIXELS) -> bytes:
     """The mask as a PNG, dark where an entry trains."""
-    return two_colour_png(mask_pixels(positions, shape, max_pixels), INK, PAPER)
+    return palette_png(mask_pixels(positions, shape, max_pixels).view(np.uint8), (rgb(PAPER), rgb(BLUE)))
 
 
 def mask_profile(positions: ArrayLike, shape: Shape) -> MaskProfile:

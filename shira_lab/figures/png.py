@@ -1,7 +1,8 @@
-"""Two-colour PNG files, one bit a pixel, written without an imaging library (PNG specification, ISO/IEC 15948)."""
+"""PNG files of a few colours, written without an imaging library (PNG specification, ISO/IEC 15948)."""
 
 import struct
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,14 +10,32 @@ from numpy.typing import NDArray
 Colour = tuple[int, int, int]
 
 
-def two_colour_png(pixels: NDArray[np.bool_], on: Colour, off: Colour) -> bytes:
-    """The (height, width) ``pixels`` as a PNG: ``on`` where they are True, ``off`` elsewhere."""
-    height, width = pixels.shape
-    header = struct.pack(">IIBBBBB", width, height, 1, 3, 0, 0, 0)  # 1 bit, colour type 3: a palette
-    packed = np.packbits(pixels, axis=1)
-    lines = np.zeros((height, packed.shape[1] + 1), dtype=np.uint8)  # each line opens with its filter, 0: none
-    lines[:, 1:] = packed
-    chunks = ((b"IHDR", header), (b"PLTE", bytes(off + on)), (b"IDAT", zlib.compress(lines.tobytes())), (b"IEND", b""))
+def packed(codes: NDArray[np.uint8], depth: int) -> NDArray[np.uint8]:
+    """The (height, width) ``codes`` in ``depth`` bits each, the first in the highest bits; a row fills whole bytes."""
+    bits = codes[..., None] >> np.arange(depth - 1, -1, -1, dtype=np.uint8) & 1
+    return np.packbits(bits.reshape(len(codes), -1), axis=1)
+
+
+def depth_of(colours: int) -> int:
+    """Bits of a pixel that has one of so many colours: 1, 2, 4 or 8, the depths that PNG knows."""
+    return next(depth for depth in (1, 2, 4, 8) if colours <= 2**depth)
+
+
+def enlarged(codes: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Each pixel as a square, the largest with which the longer side has at most ``side`` pixels."""
+    scale = max(1, side // max(codes.shape))
+    return codes.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def palette_png(codes: NDArray[np.uint8], palette: Sequence[Colour]) -> bytes:
+    """A PNG whose pixel (row, column) has the colour ``palette[codes[row, column]]``."""
+    (height, width), depth = codes.shape, depth_of(len(palette))
+    header = struct.pack(">IIBBBBB", width, height, depth, 3, 0, 0, 0)  # colour type 3: a palette
+    data = packed(codes, depth)
+    lines = np.zeros((height, data.shape[1] + 1), dtype=np.uint8)  # each line opens with its filter, 0: none
+    lines[:, 1:] = data
+    colours = bytes(value for colour in palette for value in colour)
+    chunks = ((b"IHDR", header), (b"PLTE", colours), (b"IDAT", zlib.compress(lines.tobytes())), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
 
 

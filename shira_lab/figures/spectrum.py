@@ -4,8 +4,10 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from shira_lab.figures.theme import PALETTE, Figure, themed
+from shira_lab.figures.theme import HEIGHT, PALETTE, Figure, themed
 from shira_lab.spectrum import Spectrum
+
+LEGEND_LINE = 22  # height of a curve's name below the plot, in pixels
 
 
 def ranks_in_words(spectrum: Spectrum) -> str:
@@ -27,4 +29,5 @@ def spectrum_figure(spectra: Spectrum | Mapping[str, Spectrum], title: str = "Si
         for number, (name, one) in enumerate(named.items())
     ]
     figure = themed(traces, title, "index of the singular value", "singular value", yaxis_type="log", showlegend=True)
-    return figure.update_yaxes(exponentformat="power", dtick=1).update_xaxes(rangemode="tozero")
+    figure.update_layout(height=HEIGHT + LEGEND_LINE * max(0, len(named) - 2))  # the margin has room for two
+    return figure.update_yaxes(exponentformat="power", dtick=1, automargin=True).update_xaxes(rangemode="tozero")

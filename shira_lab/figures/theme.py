@@ -15,6 +15,7 @@ BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 #: In the order in which curves take them. The palette's yellow is too pale for a line on white.
 PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 GREY = "#767676"
+WHITE, PAPER = "#FFFFFF", "#F4F4F4"  # paper: of a weight where nothing trains
 
 #: The "share" button of plotly 7 would send the figure to a server.
 CONFIG = {"displaylogo": False, "showSendToCloud": False, "responsive": True}
@@ -42,6 +43,12 @@ TEMPLATE = go.layout.Template(
         "hovermode": "closest",
     }
 )
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """A colour such as "#0072B2" as numbers."""
+    red, green, blue = bytes.fromhex(colour[1:])
+    return red, green, blue
 
 
 class Figure(go.Figure):

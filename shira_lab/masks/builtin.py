@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from shira_lab.errors import MaskError
 from shira_lab.masks.function import MaskFunction, budget_of
-from shira_lab.masks.positions import fill, from_mask, shape_of, top_positions, weight_of
+from shira_lab.masks.positions import fill, finite, from_mask, shape_of, top_positions, weight_of
 from shira_lab.masks.random import draw_seed, random_positions
 
 
@@ -39,7 +39,7 @@ def random_mask(
 def magnitude_mask(base_layer: nn.Module, r: int, avoid: Tensor | None = None, **kwargs: Any) -> Tensor:
     """WM: the r(m + n) largest |W|; of equal ones, the first in row-major order."""
     weight = weight_of(base_layer).detach()
-    return _largest(base_layer, r, _finite(weight.abs(), "|W|"), avoid)
+    return _largest(base_layer, r, finite(weight.abs(), "|W|"), avoid)
 
 
 @MaskFunction
@@ -65,7 +65,7 @@ def snip_mask(
     gradient = _calibrated(base_layer, gradient)
     weight = weight_of(base_layer).detach()
     weight = weight.to(torch.promote_types(weight.dtype, torch.float32))  # products of half precision underflow
-    return _largest(base_layer, r, _finite((weight * gradient).abs(), "|W * G|"), avoid)
+    return _largest(base_layer, r, finite((weight * gradient).abs(), "|W * G|"), avoid)
 
 
 @MaskFunction
@@ -167,10 +167,4 @@ def _calibrated(base_layer: nn.Module, gradient: Tensor | None) -> Tensor:
         )
     if gradient.shape != weight.shape:
         raise MaskError(f"`gradient` has shape {tuple(gradient.shape)}; expected the weight's, {tuple(weight.shape)}.")
-    return _finite(gradient.detach(), "`gradient`")
-
-
-def _finite(score: Tensor, what: str) -> Tensor:
-    if not bool(torch.isfinite(score).all()):
-        raise MaskError(f"{what} holds NaN or infinite values; positions cannot be ranked by it.")
-    return score
+    return finite(gradient.detach(), "`gradient`")

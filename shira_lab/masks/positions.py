@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from shira_lab.budget import Shape
+from shira_lab.errors import MaskError
 
 
 def shape_of(base_layer: nn.Module) -> Shape:
@@ -47,6 +48,17 @@ def from_indices(indices: Tensor, shape: Shape) -> Tensor:
     """PEFT's ``shira_indices`` (2, k) as flat positions (k,), in the order they came."""
     rows, columns = indices.to(torch.int64)
     return rows * shape[1] + columns
+
+
+def finite(score: Tensor, what: str) -> Tensor:
+    """Return ``score``, if positions can be ranked by it.
+
+    Raises:
+        MaskError: for NaN or infinite values; ``what`` is the score's name in the message.
+    """
+    if not bool(torch.isfinite(score).all()):
+        raise MaskError(f"{what} holds NaN or infinite values; positions cannot be ranked by it.")
+    return score
 
 
 def top_positions(score: Tensor, k: int) -> Tensor:

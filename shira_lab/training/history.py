@@ -105,6 +105,7 @@ class RankPoint:
     Attributes:
         layer: path of the layer in the model.
         singular_values: of the update, descending.
+        shape: (m, n) of the weight.
     """
 
     step: int
@@ -113,6 +114,25 @@ class RankPoint:
     stable_rank: float
     effective_rank: float
     singular_values: tuple[float, ...]
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PicturePoint:
+    """The update of one layer's weight after ``step`` steps, seen from afar; see :mod:`shira_lab.overview`.
+
+    Attributes:
+        layer: path of the layer in the model.
+        shape: rows and columns of the picture.
+        largest: the largest |entry| of the update.
+        levels: base64 of one byte for each pixel, row by row: 255 |entry| / ``largest``.
+    """
+
+    step: int
+    layer: str
+    shape: tuple[int, int]
+    largest: float
+    levels: str
 
 
 @dataclass(frozen=True)
@@ -142,6 +162,7 @@ class History:
     steps: list[StepPoint] = field(default_factory=list)
     evals: list[EvalPoint] = field(default_factory=list)
     ranks: list[RankPoint] = field(default_factory=list)
+    pictures: list[PicturePoint] = field(default_factory=list)
     samples: list[SamplePoint] = field(default_factory=list)
 
     @property
@@ -163,6 +184,17 @@ class History:
         """The points of one layer."""
         return [point for point in self.ranks if point.layer == layer]
 
+    def pictures_of(self, layer: str) -> list[PicturePoint]:
+        """The pictures of one layer's update."""
+        return [point for point in self.pictures if point.layer == layer]
+
+    def snapshot(self) -> "History":
+        """The history as it is now, which stays while this one goes on growing."""
+        lists: dict[str, Any] = {
+            f.name: [*value] for f in dataclasses.fields(self) if isinstance(value := getattr(self, f.name), list)
+        }
+        return dataclasses.replace(self, **lists)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; :meth:`from_dict` gives an equal history."""
         return dataclasses.asdict(self)
@@ -177,14 +209,14 @@ class History:
         try:
             targets = content["settings"]["target_modules"]
             targets = tuple(targets) if isinstance(targets, list) else targets
-            ranks = [{**point, "singular_values": tuple(point["singular_values"])} for point in content["ranks"]]
             return cls(
                 **{
                     **content,
                     "settings": Settings(**{**content["settings"], "target_modules": targets}),
                     "steps": [StepPoint(**point) for point in content["steps"]],
                     "evals": [EvalPoint(**point) for point in content["evals"]],
-                    "ranks": [RankPoint(**point) for point in ranks],
+                    "ranks": [RankPoint(**point) for point in _with_tuples(content["ranks"])],
+                    "pictures": [PicturePoint(**point) for point in _with_tuples(content["pictures"])],
                     "samples": [SamplePoint(**point) for point in content["samples"]],
                 }
             )
@@ -207,3 +239,8 @@ class History:
             StorageError: when it cannot be read or is no history.
         """
         return cls.from_dict(read_json(Path(path)))
+
+
+def _with_tuples(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """JSON has lists only; the points have tuples."""
+    return [{name: tuple(v) if isinstance(v, list) else v for name, v in point.items()} for point in points]

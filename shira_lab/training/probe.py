@@ -1,13 +1,17 @@
-"""What is looked at while a model trains: held-out loss, the spectrum of a few updates, a text."""
+"""What is looked at while a model trains: held-out loss, the spectrum and the picture of a few updates, a text."""
 
 import re
+from base64 import b64encode
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from shira_lab.overview import overview
 from shira_lab.spectrum import spectrum
 from shira_lab.training.evaluate import sample, story_loss
-from shira_lab.training.history import EvalPoint, RankPoint, SamplePoint, Settings
+from shira_lab.training.history import EvalPoint, PicturePoint, RankPoint, SamplePoint, Settings
 from shira_lab.training.methods import Trainable, delta_weight, trained_layers
 from shira_lab.worlds import get_world
 
@@ -29,9 +33,11 @@ class Probe:
         measured = story_loss(self.trained, self.tokenizer, self.stories)
         return EvalPoint(step, measured.loss, measured.floor)
 
-    def ranks(self, step: int) -> list[RankPoint]:
-        """The spectrum of the update of each watched layer."""
-        return [self._rank(step, path) for path in self.layers]
+    def updates(self, step: int) -> tuple[list[RankPoint], list[PicturePoint]]:
+        """The spectrum and a picture of the update of each watched layer."""
+        deltas = {path: delta_weight(self.trained, self.base, path) for path in self.layers}
+        ranks = [_rank(step, path, delta) for path, delta in deltas.items()]
+        return ranks, [_picture(step, path, delta) for path, delta in deltas.items()]
 
     def text(self, step: int) -> SamplePoint:
         """A text after the settings' prompt."""
@@ -39,11 +45,20 @@ class Probe:
         texts = sample(self.trained, self.tokenizer, prompt=prompt, seed=SAMPLE_SEED, max_new_tokens=length)
         return SamplePoint(step, prompt, texts[0])
 
-    def _rank(self, step: int, path: str) -> RankPoint:
-        found = spectrum(delta_weight(self.trained, self.base, path))
-        # float32 has about seven digits; more would only fill the file.
-        values = tuple(float(f"{value:.6g}") for value in found.values.tolist())
-        return RankPoint(step, path, found.rank, found.stable_rank, found.effective_rank, values)
+
+def _rank(step: int, path: str, delta: Tensor) -> RankPoint:
+    found = spectrum(delta)
+    # float32 has about seven digits; more would only fill the file.
+    values = tuple(float(f"{value:.6g}") for value in found.values.tolist())
+    return RankPoint(step, path, found.rank, found.stable_rank, found.effective_rank, values, found.shape)
+
+
+def _picture(step: int, path: str, delta: Tensor) -> PicturePoint:
+    tiles = overview(delta)
+    largest = float(tiles.max())
+    levels = (tiles * (255 / largest if largest > 0 else 0)).round().to(torch.uint8)
+    rows, columns = tiles.shape
+    return PicturePoint(step, path, (rows, columns), largest, b64encode(levels.cpu().numpy().tobytes()).decode())
 
 
 def watched(paths: Sequence[str]) -> list[str]:

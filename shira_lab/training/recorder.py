@@ -78,7 +78,9 @@ class Recorder(TrainerCallback):
             self._give_up(f"The held-out loss after step {step} is {point.loss}", control)
             return
         self.history.evals.append(point)
-        self.history.ranks += self.probe.ranks(step)
+        ranks, pictures = self.probe.updates(step)
+        self.history.ranks += ranks
+        self.history.pictures += pictures
         self.history.samples.append(self.probe.text(step))
         self._keep(step)
         self.tell(now=True)

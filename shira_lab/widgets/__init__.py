@@ -1,6 +1,21 @@
 """Apps for a learner's own notebook: each is one object, made and shown with one line."""
 
+from shira_lab.widgets.dashboard import Dashboard
 from shira_lab.widgets.fine_tune_lab import FineTuneLab
 from shira_lab.widgets.mask_explorer import MaskExplorer
+from shira_lab.widgets.mask_overlap import MaskOverlap
+from shira_lab.widgets.mask_painter import MaskPainter
+from shira_lab.widgets.prediction import Prediction
+from shira_lab.widgets.rank_explorer import RankExplorer
+from shira_lab.widgets.update_view import UpdateView
 
-__all__ = ["FineTuneLab", "MaskExplorer"]
+__all__ = [
+    "Dashboard",
+    "FineTuneLab",
+    "MaskExplorer",
+    "MaskOverlap",
+    "MaskPainter",
+    "Prediction",
+    "RankExplorer",
+    "UpdateView",
+]

@@ -16,20 +16,33 @@ from shira_lab.errors import ShiraError
 
 STATIC = Path(__file__).parent / "static"
 SPACE = {"margin": "0 0 8px 0"}
+MAX_SEED = 9999
 _WHOLE_LABEL = {"description_width": "initial"}
 
 
-class Slider(anywidget.AnyWidget):
-    """A whole number from ``min`` to ``max``."""
-
+class _Range(anywidget.AnyWidget):
     _esm = STATIC / "slider.js"
     _css = STATIC / "slider.css"
 
     description = traitlets.Unicode().tag(sync=True)
+    step = traitlets.Float(1.0).tag(sync=True)
+    disabled = traitlets.Bool(False).tag(sync=True)
+
+
+class Slider(_Range):
+    """A whole number from ``min`` to ``max``."""
+
     value = traitlets.Int(1).tag(sync=True)
     min = traitlets.Int(1).tag(sync=True)
     max = traitlets.Int(100).tag(sync=True)
-    disabled = traitlets.Bool(False).tag(sync=True)
+
+
+class FloatSlider(_Range):
+    """A number from ``min`` to ``max``, in steps."""
+
+    value = traitlets.Float(0.0).tag(sync=True)
+    min = traitlets.Float(0.0).tag(sync=True)
+    max = traitlets.Float(1.0).tag(sync=True)
 
 
 def dropdown(description: str, options: Sequence[tuple[str, Any]], value: Any) -> ipywidgets.Dropdown:

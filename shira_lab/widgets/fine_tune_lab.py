@@ -1,7 +1,6 @@
 """Fine-tune with sliders and buttons: watch loss and rank, compare texts, switch the adapter off, save, reload."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import ipywidgets
@@ -17,6 +16,7 @@ from shira_lab.widgets.controls import Status, button, in_words, row
 from shira_lab.widgets.live_figure import live_figure, redraw
 from shira_lab.widgets.settings_controls import TARGETS, settings_controls
 from shira_lab.widgets.texts import outcome_sentence, progress, progress_sentence, samples_list, side_by_side
+from shira_lab.widgets.update_view import UpdateView
 from shira_lab.widgets.workbench import Workbench
 from shira_lab.widgets.worker import Worker
 
@@ -116,7 +116,7 @@ class FineTuneLab(App):
 
     def _train(self, worker: Worker[Finetuned], settings: Settings) -> Finetuned:
         def on_event(history: History) -> None:
-            seen = _snapshot(history)
+            seen = history.snapshot()
             worker.tell(lambda: self._show(seen))
 
         return self._bench.run(settings, on_event, worker.should_stop)
@@ -147,6 +147,7 @@ class FineTuneLab(App):
         self.adapter_off.observe(self._said(self._switch, self.checked), "value")
         self._texts, self._samples = ipywidgets.HTML(), ipywidgets.HTML()
         self.figure = live_figure(History(self.settings))
+        self.updates = UpdateView(History(self.settings))
         self.view.children = (
             row(*(self.controls[name] for name in self.shown)),
             row(self.run_button, self.stop_button, self._progress, gap="4px 12px", align_items="center"),
@@ -155,6 +156,7 @@ class FineTuneLab(App):
             self._texts,
             row(self.adapter_off, self.folder, self.save_button, self.reload_button, gap="4px 12px"),
             self.checked,
+            self.updates.view,
             self._samples,
         )
         self._enable(training=False)
@@ -198,6 +200,7 @@ class FineTuneLab(App):
     def _show(self, history: History) -> None:
         self.history = history
         redraw(self.figure, history)
+        self.updates.show(history)
         self._progress.value = progress(history)
         self.status.say(progress_sentence(history))
         self._show_texts()
@@ -233,18 +236,8 @@ class FineTuneLab(App):
 
     def close(self) -> None:
         self.stop()
+        self.updates.close()
         super().close()
 
     def picture(self) -> bytes | None:
         return figure_png(self.figure)
-
-
-def _snapshot(history: History) -> History:
-    """The history as it is now: the worker's goes on growing."""
-    return replace(
-        history,
-        steps=[*history.steps],
-        evals=[*history.evals],
-        ranks=[*history.ranks],
-        samples=[*history.samples],
-    )

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from lab_server import ROOT, jupyter_lab
 from lesson import Lesson
 from playwright.sync_api import sync_playwright
-from server import ROOT, jupyter_lab
 
 #: Where Chromium is, if it is not on the path under one of the usual names.
 CHROMIUM = os.environ.get("CHROMIUM") or next(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from lab_server import ROOT
 from lesson import Lesson
 from playwright.sync_api import Locator, expect
-from server import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 

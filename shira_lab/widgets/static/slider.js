@@ -16,6 +16,7 @@ function render({ model, el }) {
     input.setAttribute("aria-label", model.get("description"));
     input.min = model.get("min");
     input.max = model.get("max");
+    input.step = model.get("step");
     input.value = model.get("value");
     input.disabled = model.get("disabled");
     place.textContent = `${model.get("value").toLocaleString("en")} of ${model.get("max").toLocaleString("en")}`;

@@ -10,8 +10,21 @@ function svg(name, attributes, text = "") {
   return node;
 }
 
-function parts(values, places) {
-  const top = Math.ceil(Math.log10(values[0] || 1));
+// The curves, each with its own share of the values.
+function curvesOf(model) {
+  const bytes = model.get("values");
+  const values = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+  let start = 0;
+  return model.get("curves").map((curve) => {
+    const mine = values.subarray(start, start + curve.length);
+    start += curve.length;
+    return { ...curve, values: mine };
+  });
+}
+
+function parts(curves, places, yTitle) {
+  const largest = Math.max(0, ...curves.map(({ values }) => values[0] || 0));
+  const top = Math.ceil(Math.log10(largest || 1));
   const x = (index) => LEFT + (index / places) * (WIDTH - LEFT - RIGHT);
   const y = (power) => TOP + ((top - power) / DECADES) * (HEIGHT - TOP - BOTTOM);
   const nodes = [];
@@ -27,25 +40,39 @@ function parts(values, places) {
   const [centre, middle] = [(LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2];
   nodes.push(svg("text", { x: centre, y: HEIGHT - 6, "text-anchor": "middle" }, "index of the singular value"));
   const sideways = { x: 12, y: middle, "text-anchor": "middle", transform: `rotate(-90 12 ${middle})` };
-  nodes.push(svg("text", sideways, "singular value"));
+  nodes.push(svg("text", sideways, yTitle));
   const point = (value, index) => `${x(index + 1)},${y(Math.max(Math.log10(value), top - DECADES))}`;
-  nodes.push(svg("polyline", { class: "curve", points: [...values].map(point).join(" ") }));
-  if (values.length) {
-    const last = values.length;
-    const [px, py] = point(values[last - 1], last - 1).split(",");
-    nodes.push(svg("circle", { class: "end", cx: px, cy: py, r: 4 }));
+  for (const { values, colour } of curves) {
+    nodes.push(svg("polyline", { class: "curve", stroke: colour, points: [...values].map(point).join(" ") }));
+    if (values.length) {
+      const [cx, cy] = point(values[values.length - 1], values.length - 1).split(",");
+      nodes.push(svg("circle", { class: "end", fill: colour, cx, cy, r: 4 }));
+    }
   }
   return nodes;
 }
 
+// Names beside strokes of their colours, where curves have names.
+function legend(curves) {
+  return curves.filter(({ name }) => name).map(({ name, colour }) => {
+    const entry = document.createElement("span");
+    const stroke = document.createElement("i");
+    stroke.style.background = colour;
+    entry.append(stroke, name);
+    return entry;
+  });
+}
+
 function render({ model, el }) {
   const plot = svg("svg", { class: "shira-spectrum", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
-  el.append(plot);
+  const names = document.createElement("div");
+  names.className = "shira-spectrum-names";
+  el.append(plot, names);
   const update = () => {
-    const bytes = model.get("values");
-    const values = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+    const curves = curvesOf(model);
     plot.setAttribute("aria-label", model.get("alt"));
-    plot.replaceChildren(...parts(values, model.get("places")));
+    plot.replaceChildren(...parts(curves, model.get("places"), model.get("y_title")));
+    names.replaceChildren(...legend(curves));
   };
   model.on("change", update);
   update();

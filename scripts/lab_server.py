@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 START_SECONDS = 90
 #: All cells stay in the page, where JupyterLab would take out those scrolled away; and it asks nobody for news.
 SETTINGS = {

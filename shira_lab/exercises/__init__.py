@@ -1,0 +1,46 @@
+"""The exercises of the lessons: ``check(your_function)`` finds the one that your function is named after."""
+
+from shira_lab.errors import ShiraError
+from shira_lab.exercises.exercise import Exercise, Solution, Verdict
+from shira_lab.exercises.fine_tune import TRAINED_NUMBERS
+from shira_lab.exercises.masks import DISJOINT
+from shira_lab.exercises.rank import RANK_BOUND, REPAIRED_MAGNITUDE
+from shira_lab.exercises.start_here import FULL_RANK
+
+__all__ = ["EXERCISES", "Exercise", "Verdict", "check", "solution"]
+
+#: All exercises by name, in the order of the lessons.
+EXERCISES = {
+    exercise.name: exercise for exercise in (FULL_RANK, DISJOINT, RANK_BOUND, REPAIRED_MAGNITUDE, TRAINED_NUMBERS)
+}
+
+
+class Code(str):
+    """Source code that a notebook shows as it is."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def check(answer: Solution) -> Verdict:
+    """What the exercise's check says of your function; an error that your function raises is a finding, too.
+
+    Raises:
+        ShiraError: when no exercise asks for a function of this name.
+    """
+    exercise = _find(getattr(answer, "__name__", repr(answer)))
+    try:
+        return exercise.check(answer)
+    except Exception as error:  # whatever a learner's code may raise
+        return Verdict(False, f"Your function stopped with {type(error).__name__}: {error}")
+
+
+def solution(name: str) -> Code:
+    """The solution of the exercise whose function has this name."""
+    return Code(_find(name).answer)
+
+
+def _find(name: str) -> Exercise:
+    if name not in EXERCISES:
+        raise ShiraError(f"No exercise asks for a function named {name!r}; there are {', '.join(EXERCISES)}.")
+    return EXERCISES[name]

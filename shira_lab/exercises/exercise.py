@@ -1,0 +1,108 @@
+"""An exercise is one source: its solution. The stub that a learner starts from follows from the marked lines.
+
+    k = num_params(r, mask.shape)  # stub: k = 0      the stub has "k = 0  # change this line" here
+    mask.view(-1)[chosen] = 1      # stub: -          the stub lacks this line
+
+So a stub and its solution cannot drift apart, and both are ordinary code under the eyes of every tool.
+"""
+
+import inspect
+import re
+import textwrap
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any, Literal
+
+import ipywidgets
+
+Solution = Callable[..., Any]
+
+_MARKED = re.compile(r"(?P<indent>\s*)(?P<code>.*?)\s*# stub: (?P<stub>.*)")
+_LEFT_OUT = "-"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found.
+
+    Attributes:
+        passed: whether the answer keeps every promise.
+        message: what was right, or what is probably wrong, in a sentence.
+        pictures: PNG files by title, for instance "yours" and "expected".
+    """
+
+    passed: bool
+    message: str
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"{'Well done!' if self.passed else 'Not yet.'} {self.message}"
+
+    def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """A live view with all pictures; where no kernel runs, the first picture and the sentence."""
+        view = ipywidgets.HTML(self.html())._repr_mimebundle_() or {}
+        still = [{"image/png": b64encode(picture).decode()} for picture in self.pictures.values()][:1]
+        return {**view, **(still[0] if still else {}), "text/plain": repr(self)}
+
+    def html(self) -> str:
+        """The verdict and its pictures side by side, each under its title."""
+        colour = "#006B4E" if self.passed else "#A33D00"
+        said = f'<p role="status" style="margin:4px 0;color:{colour}"><strong>{escape(repr(self))}</strong></p>'
+        figures = "".join(
+            f'<figure style="margin:0"><figcaption>{escape(title)}</figcaption><img alt="{escape(title)}" '
+            f'style="image-rendering:pixelated;width:256px;max-width:100%;border:1px solid #999" '
+            f'src="data:image/png;base64,{b64encode(picture).decode()}"></figure>'
+            for title, picture in self.pictures.items()
+        )
+        return f'{said}<div style="display:flex;flex-wrap:wrap;gap:16px">{figures}</div>'
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A task with its solution and its check.
+
+    Attributes:
+        solution: the function that solves it; lines marked ``# stub:`` are what a learner has to find.
+        check: looks at a learner's function and says what is right or probably wrong.
+        difficulty, minutes: what a learner should expect.
+        stub_says: the message that the untouched stub gets, in full.
+    """
+
+    solution: Solution
+    check: Callable[[Solution], Verdict]
+    difficulty: Literal["easy", "medium", "hard"]
+    minutes: int
+    stub_says: str
+
+    @property
+    def name(self) -> str:
+        """The name of the function that a learner writes."""
+        return self.solution.__name__
+
+    @property
+    def heading(self) -> str:
+        """How a lesson announces it."""
+        return f"Your turn ({self.difficulty}, {self.minutes} minutes)"
+
+    @property
+    def stub(self) -> str:
+        """The code that a learner starts from."""
+        lines = [_stub_line(line) for line in self._source().splitlines()]
+        return "\n".join(line for line in lines if line is not None)
+
+    @property
+    def answer(self) -> str:
+        """The code of the solution."""
+        return "\n".join(re.sub(r"\s*# stub: .*", "", line) for line in self._source().splitlines())
+
+    def _source(self) -> str:
+        return textwrap.dedent(inspect.getsource(self.solution)).rstrip()
+
+
+def _stub_line(line: str) -> str | None:
+    marked = _MARKED.fullmatch(line)
+    if marked is None:
+        return line
+    return None if marked["stub"] == _LEFT_OUT else f"{marked['indent']}{marked['stub']}  # change this line"

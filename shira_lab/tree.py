@@ -1,0 +1,102 @@
+"""A model and the adapter layers in it, to be walked through and switched on and off.
+
+It knows layers and no configs, which :mod:`shira_lab.tuner` adds. It is all that there is of a model whose adapters
+were put into it by :func:`~shira_lab.inject.inject_adapter_in_model`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+from shira_lab.layers import AdapterLayer
+from shira_lab.modules_to_save import ModulesToSaveWrapper
+from shira_lab.targets import walk
+
+
+class AdapterTree(nn.Module):
+    """A model, some of whose modules are :class:`~shira_lab.layers.AdapterLayer` or :class:`ModulesToSaveWrapper`.
+
+    Attributes:
+        model: the user's model.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.training = model.training
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.model(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "model":
+                raise
+            return getattr(self.model, name)
+
+    def adapter_layers(self) -> Iterator[tuple[str, AdapterLayer]]:
+        """(path, layer) of all adapted layers."""
+        for path, module in self._walk():
+            if isinstance(module, AdapterLayer):
+                yield path, module
+
+    def wrapped_modules(self) -> list[tuple[str, ModulesToSaveWrapper]]:
+        """(path, wrapper) of all modules of which adapters have a copy."""
+        return [(path, module) for path, module in self._walk() if isinstance(module, ModulesToSaveWrapper)]
+
+    def base_modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """(path, module) of the model, adapted layers shown as the base layers that they were."""
+        for path, module in self._walk():
+            yield path, module.clean_base_layer() if isinstance(module, AdapterLayer) else module
+
+    def enable_adapter_layers(self) -> None:
+        """Undo :meth:`disable_adapter_layers`."""
+        for module in self._switched():
+            _switch(module, disable=False)
+
+    def disable_adapter_layers(self) -> None:
+        """From here on the model is the base model; base weights are back in place, bit for bit."""
+        for module in self._switched():
+            module.disable_adapters = True
+            if isinstance(module, AdapterLayer):
+                module.sync()
+
+    @contextmanager
+    def disable_adapter(self) -> Iterator[None]:
+        """Inside, the model is the base model, see :meth:`disable_adapter_layers`; then each layer is as before."""
+        switched = self._switched()
+        before = [module.disable_adapters for module in switched]
+        try:
+            self.disable_adapter_layers()
+            yield
+        finally:
+            for module, was in zip(switched, before, strict=True):
+                _switch(module, disable=was)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Inside, adapters are taken as they are now: no layer looks whether its values have changed."""
+        layers = [layer for _, layer in self.adapter_layers()]
+        try:
+            for layer in layers:
+                layer.frozen = layer.sync()
+            yield
+        finally:
+            for layer in layers:
+                layer.frozen = False
+
+    def _walk(self) -> Iterator[tuple[str, nn.Module]]:
+        return walk(self.model, stop_at=(AdapterLayer, ModulesToSaveWrapper))
+
+    def _switched(self) -> list[AdapterLayer | ModulesToSaveWrapper]:
+        return [m for m in self.model.modules() if isinstance(m, AdapterLayer | ModulesToSaveWrapper)]
+
+
+def _switch(module: AdapterLayer | ModulesToSaveWrapper, disable: bool) -> None:
+    module.disable_adapters = disable
+    if isinstance(module, AdapterLayer) and module.merged:
+        module.sync()  # what is merged is in the weight, whether or not the layer runs

@@ -1,0 +1,87 @@
+"""A mask with everything that is said about it: picture and margins, density, singular values, facts, status line."""
+
+import asyncio
+from collections.abc import Callable
+
+import ipywidgets
+import torch
+
+from shira_lab.budget import Shape, density
+from shira_lab.figures.budget import ADVICE
+from shira_lab.figures.theme import BLUE, VERMILLION
+from shira_lab.widgets.controls import Status, in_words, row, table
+from shira_lab.widgets.layer_mask import LayerMask
+from shira_lab.widgets.pictures import MaskCanvas, SpectrumPlot
+
+#: m * n * min(m, n) up to which singular values are computed at once, in about 20 ms; else when the slider rests.
+QUICK = 3e7
+REST_SECONDS = 0.15
+SCALE = 2 * ADVICE  # density at which the bar is full: the advice stands in its middle
+
+
+class MaskPanel:
+    """Part of an app. Widgets: ``mask``, ``density``, ``spectrum``, ``facts``, ``status``, all of them in ``view``."""
+
+    def __init__(self) -> None:
+        self.mask, self.spectrum = MaskCanvas(), SpectrumPlot()
+        self.density, self.facts, self.status = ipywidgets.HTML(), ipywidgets.HTML(), Status()
+        beside = ipywidgets.VBox([self.density, self.spectrum, self.facts], layout={"flex": "1 1 260px"})
+        self.pictures = row(self.mask, beside, gap="8px 24px")
+        self.view = ipywidgets.VBox([self.pictures, self.status])
+        self._resting: asyncio.TimerHandle | None = None
+
+    def show(self, make: Callable[[], LayerMask], shape: Shape, remark: Callable[[], str]) -> None:
+        """Draw the mask that ``make`` gives for a weight of ``shape``: at once, but a slow spectrum when r rests.
+
+        Whatever ``make`` raises, as a learner's own mask function may, is said in the status line; else the budget
+        and a remark.
+        """
+        self.rest()
+        try:
+            mask = make()
+        except Exception as error:
+            self.mask.show(torch.empty(0, dtype=torch.int64), shape)
+            self.density.value = self.facts.value = ""
+            self.status.say(in_words(error), error=True)
+            return
+        m, n = shape
+        self.mask.show(mask.positions, shape, mask.profile)
+        self.density.value = density_bar(density(mask.r, shape))
+        self.status.say(f"{mask.budget_in_words()} {remark()}".rstrip())
+        self._when_resting(lambda: self._show_facts(mask), at_once=m * n * min(m, n) <= QUICK)
+
+    def rest(self) -> None:
+        """Forget what waits to be drawn."""
+        if self._resting:
+            self._resting.cancel()
+
+    def _show_facts(self, mask: LayerMask) -> None:
+        self.spectrum.show(mask.spectrum)
+        self.facts.value = table(mask.facts())
+
+    def _when_resting(self, action: Callable[[], None], at_once: bool) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            at_once = True
+        if at_once:
+            action()
+        else:
+            self._resting = loop.call_later(REST_SECONDS, action)
+
+
+def density_bar(share: float) -> str:
+    """A density in [0, 1] as a bar with the advice in its middle; beyond twice the advice it is full."""
+    width, full = 400, min(1.0, share / SCALE)
+    colour = BLUE if share <= ADVICE else VERMILLION
+    name = f"density {share:.2%}, advice: at most {ADVICE:.0%}"
+    return (
+        f'<svg role="img" aria-label="{name}" width="{width}" height="36" viewBox="0 0 {width} 36" '
+        f'style="max-width:100%;display:block" font-size="12" fill="currentColor">'
+        f'<text x="0" y="12">density {share:.2%}</text>'
+        f'<text x="{width / 2}" y="12" text-anchor="middle">advice {ADVICE:.0%}</text>'
+        f'<text x="{width}" y="12" text-anchor="end">{SCALE:.0%} and more</text>'
+        f'<rect x="0" y="18" width="{width}" height="12" fill="#E5E5E5"/>'
+        f'<rect x="0" y="18" width="{width * full:.1f}" height="12" fill="{colour}"/>'
+        f'<path d="M{width / 2} 15v18" stroke="#000" stroke-width="2"/></svg>'
+    )

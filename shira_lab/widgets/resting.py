@@ -1,0 +1,47 @@
+"""Work that waits until a slider rests, so that a drag is never followed by a queue of answers to its stops."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+
+REST_SECONDS = 0.15
+PAUSE_SECONDS = 0.01
+
+Step = Callable[[], object]
+
+
+class WhenResting:
+    """Does work in steps, with a pause after each in which the learner's next move is heard and cancels the others."""
+
+    def __init__(self) -> None:
+        self._waiting: asyncio.TimerHandle | None = None
+
+    def run(self, steps: Iterable[Step], at_once: bool = False) -> None:
+        """Forget what is still to do, and do these steps after a rest; ``at_once``, or outside a notebook, now."""
+        self.cancel()
+        if at_once or not _in_a_loop():
+            for step in steps:
+                step()
+        else:
+            self._later(REST_SECONDS, iter(steps))
+
+    def cancel(self) -> None:
+        """Forget what is still to do."""
+        if self._waiting:
+            self._waiting.cancel()
+
+    def _later(self, seconds: float, steps: Iterator[Step]) -> None:
+        self._waiting = asyncio.get_running_loop().call_later(seconds, self._next, steps)
+
+    def _next(self, steps: Iterator[Step]) -> None:
+        step = next(steps, None)
+        if step:
+            step()
+            self._later(PAUSE_SECONDS, steps)
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
