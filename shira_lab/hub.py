@@ -9,7 +9,7 @@ import os
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -17,7 +17,14 @@ from pathlib import Path
 import torch
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging
 
 from shira_lab.errors import ShiraError
@@ -25,7 +32,8 @@ from shira_lab.errors import ShiraError
 EMBEDDED = "embedded"
 PROBE_SECONDS = 2.0
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # the first kind that a repository has is taken
-INSTEAD = "Use the folder of a saved model, or load_model('embedded'), which needs no network."
+CONFIG = ("config.json",)
+INSTEAD = "Use the folder of a saved model, or 'embedded', the model inside the package, which needs no network."
 
 
 def load_model(name: str | Path = EMBEDDED) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -43,7 +51,27 @@ def load_model(name: str | Path = EMBEDDED) -> tuple[PreTrainedModel, PreTrained
         with as_file(files("shira_lab") / "embedded") as folder:
             return _load(folder)
     folder = Path(name).expanduser()
-    return _load(folder if folder.is_dir() else _cached(str(name)) or _download(str(name)))
+    return _load(folder if folder.is_dir() else _cached(str(name), WEIGHTS) or _download(str(name)))
+
+
+def load_config(name: str | Path = EMBEDDED) -> PreTrainedConfig:
+    """The configuration of a model alone, found as :func:`load_model` finds the model.
+
+    Raises:
+        ShiraError: there is no such model, it cannot be reached, or its configuration needs code of its own.
+    """
+    if name == EMBEDDED:
+        with as_file(files("shira_lab") / "embedded") as folder:
+            return _read_config(folder)
+    folder = Path(name).expanduser()
+    return _read_config(folder if folder.is_dir() else _cached(str(name), CONFIG) or _download(str(name), CONFIG))
+
+
+def _read_config(folder: Path) -> PreTrainedConfig:
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # what a file from anywhere says may fail in any way
+        raise ShiraError(f"no configuration of a model could be read from {folder}: {error}") from error
 
 
 def _load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -57,8 +85,8 @@ def _load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return model.eval(), tokenizer
 
 
-def _cached(name: str) -> Path | None:
-    """The folder of a hub model in the local cache, if its weights are there."""
+def _cached(name: str, needed: Sequence[str]) -> Path | None:
+    """The folder of a hub model in the local cache, if a file that matches one of ``needed`` is there."""
     try:
         folder = Path(snapshot_download(name, local_files_only=True))
     except HFValidationError:
@@ -67,11 +95,11 @@ def _cached(name: str) -> Path | None:
         ) from None
     except LocalEntryNotFoundError:
         return None
-    return folder if any(any(folder.glob(pattern)) for pattern in WEIGHTS) else None
+    return folder if any(any(folder.glob(pattern)) for pattern in needed) else None
 
 
-def _download(name: str) -> Path:
-    """Fetch a hub model: configuration, tokenizer, and one of the several kinds of weights that many have."""
+def _download(name: str, wanted: Sequence[str] = ()) -> Path:
+    """Fetch the files of a hub model that match ``wanted``, by default all that it takes to use the model."""
     missing = f"{name!r} is neither a folder nor in the local cache"
     endpoint = os.environ.get("HF_ENDPOINT", constants.ENDPOINT)
     if constants.HF_HUB_OFFLINE:
@@ -79,12 +107,16 @@ def _download(name: str) -> Path:
     if not _answers(endpoint):
         raise ShiraError(f"{missing}, and {endpoint} did not answer in {PROBE_SECONDS:g} s. {INSTEAD}")
     try:
-        repository = [Path(path) for path in HfApi(endpoint).list_repo_files(name)]
-        weights = next((kind for kind in WEIGHTS if any(path.match(kind) for path in repository)), WEIGHTS[0])
-        wanted = ["*.json", "*.txt", "*.model", weights]
-        return Path(snapshot_download(name, endpoint=endpoint, allow_patterns=wanted))
+        return Path(snapshot_download(name, endpoint=endpoint, allow_patterns=[*(wanted or _usable(name, endpoint))]))
     except (HfHubHTTPError, OSError) as error:
         raise ShiraError(f"{missing}, and {endpoint} did not give it: {error}. {INSTEAD}") from error
+
+
+def _usable(name: str, endpoint: str) -> list[str]:
+    """Configuration, tokenizer, and one of the several kinds of weights that many models have."""
+    repository = [Path(path) for path in HfApi(endpoint).list_repo_files(name)]
+    weights = next((kind for kind in WEIGHTS if any(path.match(kind) for path in repository)), WEIGHTS[0])
+    return ["*.json", "*.txt", "*.model", weights]
 
 
 def _answers(endpoint: str) -> bool:

@@ -16,10 +16,10 @@ FLOORS = [
     set(rooms.split())
     for rooms in (
         "errors files",
-        "budget combine interference masks overview rank spectrum",
+        "budget combine costs interference masks overview rank spectrum",
         "calibration compact config face inject inspection layers mixed model modules_to_save patterns placement "
         "pretrained recipe shelf state_dicts storage targets tasks tensor_files tree tuner weighted",
-        "embedded hub training worlds",
+        "architectures embedded hub training worlds",
         "figures",
         "report widgets",
         "exercises",

@@ -22,6 +22,7 @@ def test_binder_takes_its_versions_from_the_constraints_and_torch_from_the_cpu_i
         "--extra-index-url https://download.pytorch.org/whl/cpu",
         "--constraint ../constraints.txt",
         "--editable .",
+        "peft",
     ]
     assert (BINDER / "../constraints.txt").is_file()
 

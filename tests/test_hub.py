@@ -16,7 +16,7 @@ from shira_lab import hub
 from shira_lab.errors import ShiraError
 from shira_lab.hub import load_model
 
-INSTEAD = "Use the folder of a saved model, or load_model('embedded'), which needs no network."
+INSTEAD = "Use the folder of a saved model, or 'embedded', the model inside the package, which needs no network."
 
 
 @pytest.fixture

@@ -1,17 +1,37 @@
 """The exercises of the lessons: ``check(your_function)`` finds the one that your function is named after."""
 
 from shira_lab.errors import ShiraError
+from shira_lab.exercises.block import BLOCK
+from shira_lab.exercises.budgets import LARGEST_R
+from shira_lab.exercises.exact_merge import EXACT_MERGE
 from shira_lab.exercises.exercise import Exercise, Solution, Verdict
 from shira_lab.exercises.fine_tune import TRAINED_NUMBERS
+from shira_lab.exercises.magnitude import MAGNITUDE
 from shira_lab.exercises.masks import DISJOINT
+from shira_lab.exercises.own_masks import OWN_MASKS
 from shira_lab.exercises.rank import RANK_BOUND, REPAIRED_MAGNITUDE
 from shira_lab.exercises.start_here import FULL_RANK
+from shira_lab.exercises.sure_rank import ALWAYS_FULL_RANK, FEWEST
 
 __all__ = ["EXERCISES", "Exercise", "Verdict", "check", "solution"]
 
 #: All exercises by name, in the order of the lessons.
 EXERCISES = {
-    exercise.name: exercise for exercise in (FULL_RANK, DISJOINT, RANK_BOUND, REPAIRED_MAGNITUDE, TRAINED_NUMBERS)
+    exercise.name: exercise
+    for exercise in (
+        FULL_RANK,
+        DISJOINT,
+        LARGEST_R,
+        RANK_BOUND,
+        REPAIRED_MAGNITUDE,
+        TRAINED_NUMBERS,
+        MAGNITUDE,
+        BLOCK,
+        FEWEST,
+        ALWAYS_FULL_RANK,
+        OWN_MASKS,
+        EXACT_MERGE,
+    )
 }
 
 

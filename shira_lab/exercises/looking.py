@@ -1,19 +1,19 @@
-"""What checks look at: a mask as a picture, and an update with random values on it."""
+"""What checks look at: a mask as a picture, and the rank of an update with random values on it."""
 
-import torch
 from torch import Tensor
 
 from shira_lab.figures import mask_png
 from shira_lab.masks.positions import from_mask
+from shira_lab.rank import RankReport
 
 
-def mask_picture(mask: Tensor) -> bytes:
-    """A dense mask as a PNG, dark where an entry trains."""
+def mask_picture(mask: Tensor, side: int = 240) -> bytes:
+    """A dense mask as a PNG, dark where an entry trains; a small one is enlarged to nearly ``side`` pixels."""
     m, n = mask.shape
-    return mask_png(from_mask(mask), (m, n))
+    return mask_png(from_mask(mask), (m, n), side=side)
 
 
-def random_delta(mask: Tensor, seed: int = 0) -> Tensor:
-    """Normally distributed values where the mask is one; float64, so that the rank is the same on every machine."""
-    values = torch.randn(mask.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return values * (mask != 0)
+def random_rank(mask: Tensor, seed: int = 0) -> int:
+    """The rank of an update with normally distributed values where the mask is one."""
+    m, n = mask.shape
+    return RankReport(from_mask(mask), (m, n), seed).spectrum.rank

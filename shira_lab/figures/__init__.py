@@ -1,6 +1,7 @@
 """Figures: plain data in (positions, spectra, a run's history), a plotly figure or the bytes of a PNG out."""
 
 from shira_lab.figures.budget import budget_figure
+from shira_lab.figures.costs import costs_in_words, costs_svg
 from shira_lab.figures.cover import cover_figure
 from shira_lab.figures.growth import growth_figure
 from shira_lab.figures.mask import MaskProfile, mask_pixels, mask_png, mask_profile, profile_figure
@@ -14,6 +15,8 @@ __all__ = [
     "MaskProfile",
     "budget_figure",
     "column_scale_figure",
+    "costs_in_words",
+    "costs_svg",
     "cover_figure",
     "expectation_figure",
     "figure_png",

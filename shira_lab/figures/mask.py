@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from plotly.subplots import make_subplots
 
 from shira_lab.budget import Shape
-from shira_lab.figures.png import palette_png
+from shira_lab.figures.png import enlarged, palette_png
 from shira_lab.figures.theme import BLUE, HEIGHT, PAPER, TEMPLATE, VERMILLION, Figure, rgb
 
 MAX_PIXELS = 1024
@@ -50,9 +50,10 @@ def mask_pixels(positions: ArrayLike, shape: Shape, max_pixels: int = MAX_PIXELS
     return pixels
 
 
-def mask_png(positions: ArrayLike, shape: Shape, max_pixels: int = MAX_PIXELS) -> bytes:
-    """The mask as a PNG, dark where an entry trains."""
-    return palette_png(mask_pixels(positions, shape, max_pixels).view(np.uint8), (rgb(PAPER), rgb(BLUE)))
+def mask_png(positions: ArrayLike, shape: Shape, max_pixels: int = MAX_PIXELS, side: int = 0) -> bytes:
+    """The mask as a PNG, dark where an entry trains; a small one is enlarged to nearly ``side`` pixels."""
+    pixels = mask_pixels(positions, shape, max_pixels).view(np.uint8)
+    return palette_png(enlarged(pixels, side), (rgb(PAPER), rgb(BLUE)))
 
 
 def mask_profile(positions: ArrayLike, shape: Shape) -> MaskProfile:

@@ -1,5 +1,6 @@
 """Apps for a learner's own notebook: each is one object, made and shown with one line."""
 
+from shira_lab.widgets.budget_explorer import BudgetExplorer
 from shira_lab.widgets.dashboard import Dashboard
 from shira_lab.widgets.fine_tune_lab import FineTuneLab
 from shira_lab.widgets.mask_explorer import MaskExplorer
@@ -10,6 +11,7 @@ from shira_lab.widgets.rank_explorer import RankExplorer
 from shira_lab.widgets.update_view import UpdateView
 
 __all__ = [
+    "BudgetExplorer",
     "Dashboard",
     "FineTuneLab",
     "MaskExplorer",
