@@ -6,22 +6,22 @@ made; those that need the layer's shape, when it meets the model.
 
 import dataclasses
 import json
-import re
+import math
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self
 
 from shira_lab.budget import check_r
 from shira_lab.errors import ConfigError
 from shira_lab.files import read_json, write_atomic
 from shira_lab.masks import MaskFn, find_mask, mask_types
+from shira_lab.patterns import all_of, check_patterns, first_match, names_or_pattern
 from shira_lab.tasks import TaskType
 
 CONFIG_NAME = "adapter_config.json"
 #: The fields of a :class:`ShiraConfig` that say which positions train.
-MASK_FIELDS = ("mask_type", "random_seed", "seed_per_layer", "mask_kwargs", "mask_fn")
-T = TypeVar("T")
+MASK_FIELDS = ("mask_type", "random_seed", "seed_per_layer", "avoid", "mask_kwargs", "mask_fn")
 
 # Options of features that are off, which PEFT's LoraConfig writes all the same.
 _PEFT_ALWAYS_WRITES = [("megatron_core", "megatron.core"), ("qalora_group_size", 16)]
@@ -42,6 +42,8 @@ class AdapterConfig:
         fan_in_fan_out: the weight is stored as (in, out), as in GPT-2's Conv1D. Set to what the layer is, with a
             warning.
         inference_mode: the adapter is loaded to be used, not trained.
+        scale: factor of the whole update, 1 as trained; ``set_scale`` changes it. PEFT ignores it, with a warning.
+        scale_pattern: scale by layer, as ``rank_pattern``.
         task_type: a :class:`~shira_lab.tasks.TaskType`, or None. The head of a classification or question answering
             model is added to ``modules_to_save``, because nobody has trained it yet.
         extra: fields of a file that this package does not know, kept for the round trip.
@@ -49,7 +51,7 @@ class AdapterConfig:
 
     peft_type: ClassVar[str] = ""
     #: Fields that PEFT's config class does not have; written only when they say something.
-    _beyond_peft: ClassVar[frozenset[str]] = frozenset()
+    _beyond_peft: ClassVar[frozenset[str]] = frozenset({"scale", "scale_pattern"})
 
     r: int = 8
     target_modules: list[str] | set[str] | str | None = None
@@ -59,6 +61,8 @@ class AdapterConfig:
     modules_to_save: list[str] | None = None
     fan_in_fan_out: bool = False
     inference_mode: bool = False
+    scale: float = 1.0
+    scale_pattern: dict[str, float] = field(default_factory=dict)
     task_type: str | None = None
     base_model_name_or_path: str | None = None
     revision: str | None = None
@@ -66,18 +70,21 @@ class AdapterConfig:
 
     def __post_init__(self) -> None:
         self.r = check_r(self.r)
-        self.target_modules = _names_or_pattern(self.target_modules, "target_modules")
-        self.exclude_modules = _names_or_pattern(self.exclude_modules, "exclude_modules")
+        self.target_modules = names_or_pattern(self.target_modules, "target_modules")
+        self.exclude_modules = names_or_pattern(self.exclude_modules, "exclude_modules")
         if isinstance(self.layers_to_transform, int):
             self.layers_to_transform = [self.layers_to_transform]
-        if self.layers_to_transform is not None and not _all_of(self.layers_to_transform, int):
+        if self.layers_to_transform is not None and not all_of(self.layers_to_transform, int):
             raise ConfigError(
                 f"`layers_to_transform` should be a list of layer indices; got {self.layers_to_transform!r}."
             )
-        _check_patterns(self.rank_pattern, "rank_pattern")
+        check_patterns(self.rank_pattern, "rank_pattern")
         for pattern, r in self.rank_pattern.items():
             check_r(r, f"rank_pattern['{pattern}']")
-        if self.modules_to_save is not None and not _all_of(self.modules_to_save, str):
+        check_patterns(self.scale_pattern, "scale_pattern")
+        for scale in (self.scale, *self.scale_pattern.values()):
+            check_scale(scale)
+        if self.modules_to_save is not None and not all_of(self.modules_to_save, str):
             raise ConfigError(f"`modules_to_save` should be a list of names; got {self.modules_to_save!r}.")
         if self.task_type is not None and self.task_type not in list(TaskType):
             raise ConfigError(
@@ -87,7 +94,11 @@ class AdapterConfig:
 
     def r_for(self, layer: str) -> int:
         """The r of the layer at this path: that of the first matching ``rank_pattern``, else ``r``."""
-        return _first_match(self.rank_pattern, layer, self.r)
+        return first_match(self.rank_pattern, layer, self.r)
+
+    def scale_for(self, layer: str) -> float:
+        """The scale of the layer at this path: that of the first matching ``scale_pattern``, else ``scale``."""
+        return first_match(self.scale_pattern, layer, self.scale)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``adapter_config.json``: plain JSON values, sets as sorted lists."""
@@ -153,6 +164,7 @@ class ShiraConfig(AdapterConfig):
         random_seed: seed of the masks that draw. None draws one when the adapter is made, and records it.
         seed_per_layer: False gives every layer the mask of ``random_seed`` itself, as PEFT does, so layers of one shape
             share one mask; True derives a seed from (random_seed, layer path) for each.
+        avoid: names of SHiRA adapters on the same model whose positions this one leaves out, its budget still exact.
         mask_kwargs: further arguments of the mask function, for instance {"block_size": 8}.
         init_weights: start the entries at zero, so that the adapted model is the base model; False starts them at
             randn, for tests.
@@ -163,14 +175,15 @@ class ShiraConfig(AdapterConfig):
     """
 
     peft_type: ClassVar[str] = "SHIRA"
-    _beyond_peft: ClassVar[frozenset[str]] = frozenset(
-        {"exclude_modules", "layers_to_transform", "rank_pattern", "seed_per_layer", "mask_kwargs"}
-    )
+    _beyond_peft: ClassVar[frozenset[str]] = AdapterConfig._beyond_peft | {
+        "exclude_modules", "layers_to_transform", "rank_pattern", "seed_per_layer", "avoid", "mask_kwargs"
+    }  # fmt: skip
 
     r: int = 32
     mask_type: str = "random"
     random_seed: int | None = None
     seed_per_layer: bool = False
+    avoid: list[str] = field(default_factory=list)
     mask_kwargs: dict[str, Any] = field(default_factory=dict)
     init_weights: bool = True
     mask_fn: MaskFn | None = field(default=None, repr=False, compare=False)
@@ -182,7 +195,9 @@ class ShiraConfig(AdapterConfig):
             raise ConfigError(f"`random_seed` should be None or an integer in [0, 2**63); got {seed!r}.")
         if not isinstance(self.mask_type, str):
             raise ConfigError(f"`mask_type` should be a name such as 'random'; got {self.mask_type!r}.")
-        given = sorted({"base_layer", "r", "random_seed", "gradient"} & set(self.mask_kwargs))
+        if not all_of(self.avoid, str):
+            raise ConfigError(f"`avoid` should be a list of adapter names; got {self.avoid!r}.")
+        given = sorted({"base_layer", "r", "random_seed", "gradient", "avoid"} & set(self.mask_kwargs))
         if given:
             raise ConfigError(
                 f"`mask_kwargs` should not hold {', '.join(given)}: the mask function is given these anyway."
@@ -229,7 +244,7 @@ class LoraConfig(AdapterConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_patterns(self.alpha_pattern, "alpha_pattern")
+        check_patterns(self.alpha_pattern, "alpha_pattern")
         for alpha in (self.lora_alpha, *self.alpha_pattern.values()):
             if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha < float("inf"):
                 raise ConfigError(f"`lora_alpha` should be a number that is not negative; got {alpha!r}.")
@@ -245,7 +260,7 @@ class LoraConfig(AdapterConfig):
     def scaling_for(self, layer: str) -> float:
         """lora_alpha / r of the layer at this path, or lora_alpha / sqrt(r) with ``use_rslora``."""
         r = self.r_for(layer)
-        alpha = _first_match(self.alpha_pattern, layer, self.lora_alpha)
+        alpha = first_match(self.alpha_pattern, layer, self.lora_alpha)
         return alpha / r**0.5 if self.use_rslora else alpha / r
 
 
@@ -253,44 +268,12 @@ def _default(f: "dataclasses.Field[Any]") -> Any:
     return f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
 
 
-def _first_match(patterns: dict[str, T], layer: str, default: T) -> T:
-    for pattern, value in patterns.items():
-        if re.match(rf"(.*\.)?({pattern})$", layer):
-            return value
-    return default
+def check_scale(scale: Any) -> float:
+    """Return ``scale`` as a float if it is a finite number.
 
-
-def _all_of(values: Any, kind: type) -> bool:
-    return isinstance(values, list | tuple | set) and all(
-        isinstance(v, kind) and not isinstance(v, bool) for v in values
-    )
-
-
-def _check_patterns(patterns: Any, name: str) -> None:
-    if not isinstance(patterns, dict):
-        raise ConfigError(f"`{name}` should be a dict of {{pattern: value}}; got {patterns!r}.")
-    for pattern in patterns:
-        _check_regex(pattern, name)
-
-
-def _check_regex(pattern: str, name: str) -> None:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(f"`{name}` is not a valid regular expression: {pattern!r} ({error}).") from None
-
-
-def _names_or_pattern(value: Any, name: str) -> set[str] | str | None:
-    """Lists become sets, as in PEFT; a string stays the regular expression it is."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        if not value:
-            raise ConfigError(f"`{name}` is an empty string; give names, a regular expression or 'all-linear'.")
-        _check_regex(value, name)
-        return value
-    if not _all_of(value, str) or not all(value):
-        raise ConfigError(f"`{name}` should be a list of module names or one regular expression; got {value!r}.")
-    if not value and name == "target_modules":
-        raise ConfigError("`target_modules` is empty; name at least one module, for instance ['q_proj', 'v_proj'].")
-    return set(value)
+    Raises:
+        ConfigError: for anything else.
+    """
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not math.isfinite(scale):
+        raise ConfigError(f"`scale` should be a finite number; got {scale!r}.")
+    return float(scale)

@@ -4,20 +4,23 @@
 :mod:`shira_lab.pretrained` is its part that meets the disk.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
 from shira_lab.calibration import calibrate
+from shira_lab.combine import CombinationType, MajoritySignMethod
 from shira_lab.config import AdapterConfig, ShiraConfig
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 from shira_lab.masks.function import wants_gradient
+from shira_lab.mixed import mixed_batch
 from shira_lab.pretrained import PretrainedMixin
 from shira_lab.targets import find_targets
 from shira_lab.tuner import AdapterModel
+from shira_lab.weighted import add_weighted_adapter
 
 #: Batches to calibrate on, or what :func:`~shira_lab.calibration.calibrate` made of them.
 Calibration = Iterable[Any] | dict[str, Tensor]
@@ -70,13 +73,31 @@ class PeftModel(PretrainedMixin):
                 raise
             return getattr(self.base_model, name)
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.base_model(*args, **kwargs)
+    def forward(self, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Any:
+        """The model with its active adapters, or with another one for each sample.
 
-    def generate(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's ``generate``. Adapters are written once, so that a token costs what the base model's does."""
+        Args:
+            adapter_names: for use without gradients: the adapter of each sample, "__base__" for none. A row gets what
+                it would get alone, up to the rounding of matrix products of another size.
+
+        Raises:
+            AdapterError: when ``adapter_names`` cannot be honoured; see :func:`shira_lab.mixed.mixed_batch`.
+        """
+        if adapter_names is None:
+            return self.base_model(*args, **kwargs)
+        with mixed_batch(self.base_model, adapter_names, [*args, *kwargs.values()]):
+            return self.base_model(*args, **kwargs)
+
+    def generate(self, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Any:
+        """The model's ``generate``; ``adapter_names`` as for :meth:`forward`.
+
+        Without them adapters are written once, so that a token costs what the base model's does.
+        """
         generate: Any = self.base_model.model.generate
-        with self.base_model.frozen():
+        if adapter_names is None:
+            with self.base_model.frozen():
+                return generate(*args, **kwargs)
+        with mixed_batch(self.base_model, adapter_names, [*args, *kwargs.values()]):
             return generate(*args, **kwargs)
 
     def get_base_model(self) -> nn.Module:
@@ -120,6 +141,36 @@ class PeftModel(PretrainedMixin):
     def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
         """Activate one adapter, or several whose deltas add up. Only entries of the weights that differ are written."""
         self.base_model.set_adapter(adapter_name, inference_mode)
+
+    def set_scale(self, adapter_name: str, scale: float) -> None:
+        """Scale the whole update of an adapter, active or not: 0 is the base model, 1 the adapter as it was trained.
+
+        The scale is saved with the adapter and loaded again; PEFT ignores it.
+        """
+        self.base_model.set_scale(adapter_name, scale)
+
+    def add_weighted_adapter(
+        self,
+        adapters: Sequence[str],
+        weights: Sequence[float],
+        adapter_name: str,
+        combination_type: CombinationType = "linear",
+        density: float | None = None,
+        majority_sign_method: MajoritySignMethod = "total",
+    ) -> None:
+        """Add a SHiRA adapter that combines others as they are now, scales included; it is not activated.
+
+        "linear" is exact: the sum of w_i * delta_i, each entry rounded once. What the other types do, and what
+        ``density`` is a share of, says :func:`shira_lab.combine.combine`; how the result keeps the form
+        r(m + n) of an ordinary adapter, :mod:`shira_lab.weighted`.
+
+        Raises:
+            AdapterError: when an adapter is missing or no SHiRA adapter, when an argument cannot work, or when a layer
+                has no room for the result; the model is as before.
+        """
+        add_weighted_adapter(
+            self.base_model, adapters, weights, adapter_name, combination_type, density, majority_sign_method
+        )
 
     def delete_adapter(self, adapter_name: str) -> None:
         self.base_model.delete_adapter(adapter_name)

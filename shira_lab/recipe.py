@@ -45,6 +45,7 @@ def make_adapter(
     config: AdapterConfig,
     gradient: Tensor | None,
     positions: Tensor | None,
+    avoid: Tensor | None = None,
     autocast_adapter_dtype: bool = True,
 ) -> ShiraAdapter | LoraAdapter:
     """The adapter that ``config`` gives the layer at ``path``, on the layer's device.
@@ -64,21 +65,31 @@ def make_adapter(
     r, shape = config.r_for(path), shape_of(base_layer)
     dtype = torch.promote_types(weight.dtype, torch.float32) if autocast_adapter_dtype else weight.dtype
     if isinstance(config, LoraConfig):
-        return LoraAdapter(
+        lora = LoraAdapter(
             r, shape, config.scaling_for(path), config.lora_dropout, config.init_lora_weights,
             is_conv1d(base_layer), weight.device, dtype,
         )  # fmt: skip
+        lora.scale = config.scale_for(path)
+        return lora
     assert isinstance(config, ShiraConfig)
     k = check_budget(r, shape, f"layer '{path}'")
     if positions is None:
-        positions = draw_positions(path, base_layer, config, gradient)
+        positions = draw_positions(path, base_layer, config, gradient, avoid)
     positions = positions.to(weight.device)
     values = torch.zeros(k) if config.init_weights else torch.randn(k)
-    return ShiraAdapter(r, shape, positions, values.to(weight.device, dtype), is_conv1d(base_layer))
+    shira = ShiraAdapter(r, shape, positions, values.to(weight.device, dtype), is_conv1d(base_layer))
+    shira.scale = config.scale_for(path)
+    return shira
 
 
-def draw_positions(path: str, base_layer: nn.Module, config: ShiraConfig, gradient: Tensor | None) -> Tensor:
-    """The sorted positions (k,) that ``config`` gives the layer at ``path``; raises as :func:`make_adapter`."""
+def draw_positions(
+    path: str, base_layer: nn.Module, config: ShiraConfig, gradient: Tensor | None, avoid: Tensor | None = None
+) -> Tensor:
+    """The sorted positions (k,) that ``config`` gives the layer at ``path``; raises as :func:`make_adapter`.
+
+    Args:
+        avoid: (m, n), not zero at entries that other adapters have taken.
+    """
     mask_fn = config.mask_fn
     if mask_fn is None:
         raise ConfigError(
@@ -96,6 +107,13 @@ def draw_positions(path: str, base_layer: nn.Module, config: ShiraConfig, gradie
         offered["random_seed"] = seed
     if gradient is not None:
         offered["gradient"] = gradient
+    if avoid is not None:
+        offered["avoid"] = avoid
+        if not accepted(mask_fn, {"avoid": avoid}):
+            raise MaskError(
+                f"`avoid={config.avoid}`: the mask '{config.mask_type}' avoids nothing. Give its function a parameter "
+                "`avoid`, a mask of the weight's shape whose ones are taken, and leave those entries out."
+            )
     known = accepted(mask_fn, offered)
     unknown = set(config.mask_kwargs) - set(accepted(mask_fn, config.mask_kwargs))
     if unknown:

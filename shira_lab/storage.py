@@ -77,7 +77,7 @@ def save_adapter(model: AdapterModel, name: str, folder: Path, file: str = WEIGH
     Raises:
         StorageError: when the folder cannot be written, or holds an adapter of another kind.
     """
-    config = model.peft_config[name]
+    config = model.recorded_config(name)
     _check_same_kind(folder, config)
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in adapter_tensors(model, name).items()}
     config = config.copy(inference_mode=True)

@@ -56,7 +56,7 @@ class AdapterTree(nn.Module):
     def enable_adapter_layers(self) -> None:
         """Undo :meth:`disable_adapter_layers`."""
         for module in self._switched():
-            module.disable_adapters = False
+            _switch(module, disable=False)
 
     def disable_adapter_layers(self) -> None:
         """From here on the model is the base model; base weights are back in place, bit for bit."""
@@ -75,7 +75,7 @@ class AdapterTree(nn.Module):
             yield
         finally:
             for module, was in zip(switched, before, strict=True):
-                module.disable_adapters = was
+                _switch(module, disable=was)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -94,3 +94,9 @@ class AdapterTree(nn.Module):
 
     def _switched(self) -> list[AdapterLayer | ModulesToSaveWrapper]:
         return [m for m in self.model.modules() if isinstance(m, AdapterLayer | ModulesToSaveWrapper)]
+
+
+def _switch(module: AdapterLayer | ModulesToSaveWrapper, disable: bool) -> None:
+    module.disable_adapters = disable
+    if isinstance(module, AdapterLayer) and module.merged:
+        module.sync()  # what is merged is in the weight, whether or not the layer runs

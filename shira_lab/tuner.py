@@ -3,14 +3,17 @@
 PEFT calls this object ``base_model``; the user's model is its ``model``.
 """
 
+import re
 import warnings
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor, nn
 
-from shira_lab.config import MASK_FIELDS, AdapterConfig, ShiraConfig
+from shira_lab.config import MASK_FIELDS, AdapterConfig, ShiraConfig, check_scale
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
+from shira_lab.masks.positions import to_mask
 from shira_lab.modules_to_save import ModulesToSaveWrapper, find_modules_to_save, with_task_head, wrap_modules
 from shira_lab.recipe import draw_positions, make_adapter, prepare_config
 from shira_lab.targets import find_targets
@@ -18,6 +21,8 @@ from shira_lab.tree import AdapterTree
 
 #: Names that would collide with attributes of the containers that adapters live in.
 _RESERVED = frozenset(dir(nn.ModuleDict()))
+#: What stands for "no adapter" among the names of a mixed batch.
+BASE = "__base__"
 
 
 class AdapterModel(AdapterTree):
@@ -73,10 +78,11 @@ class AdapterModel(AdapterTree):
         modules = dict(self.base_modules())
         paths = find_targets(self.model, modules, config)
         config = prepare_config(config, [modules[path] for path in paths], draws=positions is None)
+        taken = self._taken(config) if positions is None else {}
         made = {
             path: make_adapter(
                 path, modules[path], config, (gradients or {}).get(path), (positions or {}).get(path),
-                autocast_adapter_dtype,
+                taken.get(path), autocast_adapter_dtype,
             )
             for path in paths
         }  # fmt: skip
@@ -124,6 +130,26 @@ class AdapterModel(AdapterTree):
             wrapper.set_adapter(names, inference_mode)
         self.active_adapters = names
 
+    def set_scale(self, name: str, scale: float) -> None:
+        """Scale an adapter's update on all its layers, 1 being as trained. It is saved with the adapter.
+
+        Raises:
+            AdapterError: for a name that is not there.
+            ConfigError: when the scale is no finite number.
+        """
+        self.check_known([name])
+        scale = check_scale(scale)
+        for _, layer in self.adapter_layers():
+            layer.set_scale(name, scale)
+        self.peft_config[name] = self.peft_config[name].copy(scale=scale, scale_pattern={})
+
+    def recorded_config(self, name: str) -> AdapterConfig:
+        """The config as it is saved: with the scale that each layer has now."""
+        layers = [(path, layer.get_adapter(name)) for path, layer in self.adapter_layers() if name in layer.adapters]
+        scale = layers[0][1].scale
+        others = {f"^{re.escape(path)}": adapter.scale for path, adapter in layers if adapter.scale != scale}
+        return self.peft_config[name].copy(scale=scale, scale_pattern=others)
+
     # ---- what is asked of all layers --------------------------------------------------------------------------------
 
     def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
@@ -170,13 +196,33 @@ class AdapterModel(AdapterTree):
         layers = {path: layer for path, layer in self.adapter_layers() if name in layer.adapters}
         base = {path: layer.clean_base_layer() for path, layer in layers.items()}
         config = prepare_config(config, list(base.values()))
-        positions = {path: draw_positions(path, base[path], config, (gradients or {}).get(path)) for path in layers}
+        taken = self._taken(config)
+        positions = {
+            path: draw_positions(path, base[path], config, (gradients or {}).get(path), taken.get(path))
+            for path in layers
+        }
         for path, layer in layers.items():
             layer.check_same_size(name, positions[path].numel())
         for path, layer in layers.items():
             layer.set_positions(name, positions[path])
         mask = {field: getattr(config, field) for field in MASK_FIELDS}
         self.peft_config[name] = self.peft_config[name].copy(**mask)
+
+    def _taken(self, config: AdapterConfig) -> dict[str, Tensor]:
+        """By layer path, a mask of what the adapters that ``config`` avoids have taken."""
+        names = config.avoid if isinstance(config, ShiraConfig) else []
+        self.check_known(names)
+        lora = [name for name in names if not isinstance(self.peft_config[name], ShiraConfig)]
+        if lora:
+            raise AdapterError(
+                f"`avoid`: '{lora[0]}' is a LoRA adapter, which changes every entry; name SHiRA adapters."
+            )
+        taken: dict[str, Tensor] = {}
+        for path, layer in self.adapter_layers():
+            positions = [adapter.delta().positions for name, adapter in layer.named_adapters() if name in names]
+            if positions:
+                taken[path] = to_mask(torch.cat([p for p in positions if p is not None]), layer.weight) != 0
+        return taken
 
     # ---- helpers ----------------------------------------------------------------------------------------------------
 
@@ -189,7 +235,7 @@ class AdapterModel(AdapterTree):
                 raise AdapterError(f"Adapter {name} does not exist: this model has {list(self.peft_config) or 'none'}.")
 
     def check_new(self, name: str) -> None:
-        if not isinstance(name, str) or not name or "." in name or "/" in name or name in _RESERVED:
+        if not isinstance(name, str) or not name or "." in name or "/" in name or name in _RESERVED | {BASE}:
             raise AdapterError(
                 f"{name!r} cannot be an adapter name: use a non-empty string without dots and slashes that is "
                 "no attribute of a module, for instance 'default'."

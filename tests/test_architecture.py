@@ -16,9 +16,10 @@ FLOORS = [
     set(rooms.split())
     for rooms in (
         "errors files",
-        "budget costs masks overview rank spectrum",
-        "calibration compact config face inject layers model modules_to_save placement pretrained recipe "
-        "state_dicts storage targets tasks tensor_files tree tuner",
+        "budget combine costs interference masks overview rank spectrum",
+        "calibration compact config face inject inspection layers mixed model modules_to_save patterns "
+        "placement pretrained recipe shelf state_dicts storage targets tasks tensor_files tree tuner "
+        "weighted",
         "architectures comparison embedded hub training worlds",
         "figures",
         "report widgets",

@@ -10,7 +10,8 @@ import pytest
 from tiny_lm import save_tiny_lm
 
 from shira_lab import PeftModel
-from shira_lab.cli import _stop_on_interrupt, main
+from shira_lab.cli import main
+from shira_lab.cli.finetune import _stop_on_interrupt
 from shira_lab.hub import load_model
 from shira_lab.training.history import History
 
@@ -104,7 +105,7 @@ def test_a_resumed_run_takes_its_settings_from_its_folder(
 ) -> None:
     start = ["finetune", "--model", str(model), "--mask", "snip", *SHORT, "--out", str(tmp_path)]
     with monkeypatch.context() as patch:
-        patch.setattr("shira_lab.cli._stop_on_interrupt", lambda: nullcontext(lambda: True))
+        patch.setattr("shira_lab.cli.finetune._stop_on_interrupt", lambda: nullcontext(lambda: True))
         assert main(start) == 0
     assert History.load(tmp_path / "history.json").status == "stopped"
     assert refusal(capsys, *start).startswith(f"shira-lab: {tmp_path} holds an unfinished run (checkpoint-1).")
@@ -144,7 +145,7 @@ def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("command", [[], ["finetune"], ["tell"]])
+@pytest.mark.parametrize("command", [[], ["finetune"], ["tell"], ["fuse"], ["inspect"]])
 def test_help_is_there_for_every_command(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as leaving:
         main([*command, "--help"])

@@ -51,13 +51,14 @@ def layers(model: PeftModel) -> list[AdapterLayer]:
 
 
 @torch.no_grad()
-def fill_randomly(model: PeftModel, seed: int = 0, size: float = 0.1) -> PeftModel:
-    """Give every adapter values that are not zero, the same for the same seed."""
+def fill_randomly(model: PeftModel, seed: int = 0, size: float = 0.1, only: str | None = None) -> PeftModel:
+    """Give every adapter, or ``only`` one, values that are not zero, the same for the same seed."""
     generator = torch.Generator().manual_seed(seed)
     for layer in layers(model):
-        for _, adapter in layer.named_adapters():
-            parameter = adapter.lora_B.weight if isinstance(adapter, LoraAdapter) else adapter.shira_weight
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * size)
+        for name, adapter in layer.named_adapters():
+            if only in (None, name):
+                parameter = adapter.lora_B.weight if isinstance(adapter, LoraAdapter) else adapter.shira_weight
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * size)
     return model
 
 

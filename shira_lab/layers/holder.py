@@ -80,9 +80,9 @@ class AdapterHolder(nn.Module):
     delta_weight = get_delta_weight
 
     def set_scale(self, adapter: str, scale: float) -> None:
-        """Set the factor of this adapter's delta; a layer that does not carry the adapter ignores the call."""
+        """Scale this adapter's update, 1 being as trained; a layer that does not carry the adapter ignores the call."""
         if adapter in self.adapters:
-            self.get_adapter(adapter).scaling = float(scale)
+            self.get_adapter(adapter).scale = float(scale)
 
     def named_adapters(self) -> Iterator[tuple[str, Adapter]]:
         for name in self.adapters:

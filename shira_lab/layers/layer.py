@@ -6,6 +6,7 @@ included; when no adapter is active its weight is the pretrained one bit for bit
 
 import copy
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -36,6 +37,7 @@ class AdapterLayer(AdapterHolder):
         self.active_adapters: list[str] = []
         self.merged_adapters: list[str] = []
         self.disable_adapters = False
+        self.adapter_names: list[str] | None = None  # inside a mixed batch: the adapter of each sample
         self.frozen = False  # inside generate: the weight is up to date and nobody trains
         self._in_place = in_place and self.weight.is_contiguous()
         self._overlay = Overlay()
@@ -57,6 +59,12 @@ class AdapterLayer(AdapterHolder):
         self.active_adapters = [name for name in names if name in self.adapters]
         for name, adapter in self.named_adapters():
             adapter.requires_grad_(name in self.active_adapters and not inference_mode)
+
+    def set_scale(self, adapter: str, scale: float) -> None:
+        """Scale this adapter's update, also where it is merged; see :meth:`AdapterHolder.set_scale`."""
+        super().set_scale(adapter, scale)
+        if adapter in self.merged_adapters:
+            self.merge([])
 
     def delete_adapter(self, name: str) -> None:
         """Forget the adapter. Merged or not, nothing of it stays in the weight."""
@@ -153,13 +161,12 @@ class AdapterLayer(AdapterHolder):
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """The base layer with the active adapters, x of shape (..., in_features)."""
+        if self.adapter_names is not None and not self.disable_adapters:
+            return self._mixed(x, self.adapter_names, *args, **kwargs)
         if self.frozen:
             return self._add_lora(self.base_layer(x, *args, **kwargs), x)
-        if self.sync():
-            output = self.base_layer(x, *args, **kwargs)
-        else:  # the weight must stay as it is, so the layer runs with another one
-            weight = with_deltas(self.base_weight(), self._wanted())
-            output = functional_call(self.base_layer, {"weight": weight}, (x, *args), kwargs)
+        call = self.base_layer if self.sync() else partial(self._apart, self._wanted())
+        output: Tensor = call(x, *args, **kwargs)
         if torch.is_grad_enabled():
             output = self._tap_shira(output, x)
         return self._add_lora(output, x)
@@ -172,6 +179,37 @@ class AdapterLayer(AdapterHolder):
         if not self._in_place:
             return not wanted
         return self._overlay.write(self.weight, wanted)
+
+    def _mixed(self, x: Tensor, names: list[str], *args: Any, **kwargs: Any) -> Tensor:
+        """Each sample with its own adapter. Models that fold tokens or beams into the samples keep a sample's rows
+        together."""
+        if x.shape[0] % len(names):
+            raise AdapterError(
+                f"A layer was given {x.shape[0]} rows for a batch of {len(names)} samples, so it cannot tell whose "
+                "they are: this model cannot run mixed batches. Run each adapter's samples alone."
+            )
+        owner = [name for name in names for _ in range(x.shape[0] // len(names))]
+        parts: dict[str, Tensor] = {}
+        for name in dict.fromkeys(owner):
+            adapter = self.get_adapter(name) if name in self.adapters else None
+            rows = x[torch.tensor([other == name for other in owner], device=x.device)]
+            deltas = [adapter.delta()] if isinstance(adapter, ShiraAdapter) else []
+            if self._in_place and self._overlay.write(self.weight, deltas):
+                part = self.base_layer(rows, *args, **kwargs)
+            else:
+                part = self._apart(deltas, rows, *args, **kwargs)
+            parts[name] = adapter.add_to(part, rows) if isinstance(adapter, LoraAdapter) else part
+        first = next(iter(parts.values()))
+        output = first.new_empty(x.shape[0], *first.shape[1:])
+        for name, part in parts.items():
+            output[torch.tensor([other == name for other in owner], device=x.device)] = part
+        return output
+
+    def _apart(self, deltas: list[Delta], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """The base layer with another weight for this call, where its own must stay as it is."""
+        weight = with_deltas(self.base_weight(), deltas)
+        output: Tensor = functional_call(self.base_layer, {"weight": weight}, (x, *args), kwargs)
+        return output
 
     def _wanted(self) -> list[Delta]:
         """What the weight should hold beyond its base."""

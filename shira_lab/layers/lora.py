@@ -18,7 +18,8 @@ class LoraAdapter(nn.Module):
     Attributes:
         lora_A: linear map in_features -> r.
         lora_B: linear map r -> out_features.
-        scaling: factor of B A: lora_alpha / r, or lora_alpha / sqrt(r) for rsLoRA.
+        initial_scaling: lora_alpha / r, or lora_alpha / sqrt(r) for rsLoRA.
+        scale: factor of the whole update, 1 in training.
         fan_in_fan_out: the base weight is stored as (in, out), so the delta is transposed to fit it.
     """
 
@@ -26,7 +27,7 @@ class LoraAdapter(nn.Module):
         self,
         r: int,
         shape: Shape,
-        scaling: float,
+        initial_scaling: float,
         dropout: float = 0.0,
         init: bool | str = True,
         fan_in_fan_out: bool = False,
@@ -36,7 +37,8 @@ class LoraAdapter(nn.Module):
         super().__init__()
         self.r = r
         self.shape = shape
-        self.scaling = scaling
+        self.initial_scaling = initial_scaling
+        self.scale = 1.0
         self.fan_in_fan_out = fan_in_fan_out
         out_features, in_features = shape[::-1] if fan_in_fan_out else shape
         self.lora_dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
@@ -53,6 +55,11 @@ class LoraAdapter(nn.Module):
             nn.init.kaiming_uniform_(self.lora_A.weight, a=math.sqrt(5))
         if init:
             nn.init.zeros_(self.lora_B.weight)
+
+    @property
+    def scaling(self) -> float:
+        """The factor of B A: scale * initial_scaling, as in PEFT."""
+        return self.scale * self.initial_scaling
 
     def delta_weight(self) -> Tensor:
         """scaling * B A, dense, in the shape of the base weight as it is stored."""

@@ -27,7 +27,7 @@ class ShiraAdapter(nn.Module):
     Attributes:
         shira_weight: (k,) the trained values, in the order of ``positions``.
         positions: (k,) int64, sorted flat positions in the weight as it is stored.
-        scaling: factor of the delta, 1 in training.
+        scale: factor of the delta, 1 in training; any value at inference (paper, section 3).
         fan_in_fan_out: the weight is stored as (in, out).
     """
 
@@ -37,11 +37,16 @@ class ShiraAdapter(nn.Module):
         super().__init__()
         self.r = r
         self.shape = shape
-        self.scaling = 1.0
+        self.scale = 1.0
         self.fan_in_fan_out = fan_in_fan_out
         self.shira_weight = nn.Parameter(values)
         self.register_buffer("positions", positions, persistent=False)
         self._pattern: Pattern | None = None
+
+    @property
+    def scaling(self) -> float:
+        """The factor of S: ``scale``, as PEFT's SHiRA has it."""
+        return self.scale
 
     @property
     def shira_indices(self) -> Tensor:

@@ -2,8 +2,9 @@
 
 Random, magnitude (the paper's WM), gradient, SNIP and struct are those of "Sparse High Rank Adapters" (arXiv
 2406.13175, section 3.1); block and row_col are two that learners ask for. Each has exactly r(m + n) ones for every
-legal r. All take ``**kwargs`` and ignore what they do not know, because PEFT hands its mask functions more than they
-need.
+legal r. A mask ``avoid`` of the weight's shape says which entries are taken already, say by another adapter: they stay
+out, and the count is still exact. All take ``**kwargs`` and ignore what they do not know, because PEFT hands its mask
+functions more than they need.
 """
 
 from collections.abc import Iterator
@@ -14,39 +15,49 @@ from torch import Tensor, nn
 
 from shira_lab.errors import MaskError
 from shira_lab.masks.function import MaskFunction, budget_of
-from shira_lab.masks.positions import fill, finite, shape_of, top_positions, weight_of
+from shira_lab.masks.positions import fill, finite, from_mask, shape_of, top_positions, weight_of
 from shira_lab.masks.random import draw_seed, random_positions
 
 
 @MaskFunction
-def random_mask(base_layer: nn.Module, r: int, random_seed: int | None = None, **kwargs: Any) -> Tensor:
+def random_mask(
+    base_layer: nn.Module, r: int, random_seed: int | None = None, avoid: Tensor | None = None, **kwargs: Any
+) -> Tensor:
     """Rand: r(m + n) positions, uniform without replacement; a seed gives PEFT's mask bit for bit.
 
     The mask of a smaller r lies inside that of a larger one. ``None`` draws a seed from torch's global generator.
     """
     seed = draw_seed() if random_seed is None else random_seed
-    return random_positions(shape_of(base_layer), budget_of(base_layer, r), seed)
+    k = budget_of(base_layer, r, avoid)
+    if avoid is None:
+        return random_positions(shape_of(base_layer), k, seed)
+    free = from_mask(avoid == 0)
+    return free[random_positions((1, free.numel()), k, seed).to(free.device)]
 
 
 @MaskFunction
-def magnitude_mask(base_layer: nn.Module, r: int, **kwargs: Any) -> Tensor:
+def magnitude_mask(base_layer: nn.Module, r: int, avoid: Tensor | None = None, **kwargs: Any) -> Tensor:
     """WM: the r(m + n) largest |W|; of equal ones, the first in row-major order."""
     weight = weight_of(base_layer).detach()
-    return top_positions(finite(weight.abs(), "|W|"), budget_of(base_layer, r))
+    return _largest(base_layer, r, finite(weight.abs(), "|W|"), avoid)
 
 
 @MaskFunction
-def gradient_mask(base_layer: nn.Module, r: int, gradient: Tensor | None = None, **kwargs: Any) -> Tensor:
+def gradient_mask(
+    base_layer: nn.Module, r: int, gradient: Tensor | None = None, avoid: Tensor | None = None, **kwargs: Any
+) -> Tensor:
     """Grad: the r(m + n) largest |G| of a calibrated gradient G; of equal ones, the first in row-major order.
 
     ``gradient`` has the weight's shape; :func:`shira_lab.calibration.calibrate` makes it from batches, as mean |g| or
     |mean g|. Left out, ``base_layer.weight.grad`` of your own backward pass is used.
     """
-    return top_positions(_calibrated(base_layer, gradient).abs(), budget_of(base_layer, r))
+    return _largest(base_layer, r, _calibrated(base_layer, gradient).abs(), avoid)
 
 
 @MaskFunction
-def snip_mask(base_layer: nn.Module, r: int, gradient: Tensor | None = None, **kwargs: Any) -> Tensor:
+def snip_mask(
+    base_layer: nn.Module, r: int, gradient: Tensor | None = None, avoid: Tensor | None = None, **kwargs: Any
+) -> Tensor:
     """SNIP: the r(m + n) largest |W * G|, the first-order change of the loss when an entry is set to zero.
 
     ``gradient`` as for :func:`gradient_mask`.
@@ -54,11 +65,11 @@ def snip_mask(base_layer: nn.Module, r: int, gradient: Tensor | None = None, **k
     gradient = _calibrated(base_layer, gradient)
     weight = weight_of(base_layer).detach()
     weight = weight.to(torch.promote_types(weight.dtype, torch.float32))  # products of half precision underflow
-    return top_positions(finite((weight * gradient).abs(), "|W * G|"), budget_of(base_layer, r))
+    return _largest(base_layer, r, finite((weight * gradient).abs(), "|W * G|"), avoid)
 
 
 @MaskFunction
-def struct_mask(base_layer: nn.Module, r: int, **kwargs: Any) -> Tensor:
+def struct_mask(base_layer: nn.Module, r: int, avoid: Tensor | None = None, **kwargs: Any) -> Tensor:
     """Struct: the diagonal, then whole rows and columns in turn, spread evenly; the last line is cut at the budget.
 
     The diagonal alone makes a delta of full rank possible. The paper leaves the spacing open: lines come in the order
@@ -67,11 +78,13 @@ def struct_mask(base_layer: nn.Module, r: int, **kwargs: Any) -> Tensor:
     m, n = shape_of(base_layer)
     diagonal = torch.arange(min(m, n)) * (n + 1)
     lines = _rows_and_columns(_spread(m), _spread(n), (m, n))
-    return _structured(base_layer, r, _chain(diagonal, lines))
+    return _structured(base_layer, r, _chain(diagonal, lines), avoid)
 
 
 @MaskFunction
-def row_col_mask(base_layer: nn.Module, r: int, random_seed: int | None = None, **kwargs: Any) -> Tensor:
+def row_col_mask(
+    base_layer: nn.Module, r: int, random_seed: int | None = None, avoid: Tensor | None = None, **kwargs: Any
+) -> Tensor:
     """Random whole rows and columns in turn; the last line is cut at the budget.
 
     The rank of a delta is at most the number of lines that cover it, here little more than 2r: hardly above LoRA's.
@@ -79,12 +92,17 @@ def row_col_mask(base_layer: nn.Module, r: int, random_seed: int | None = None, 
     m, n = shape_of(base_layer)
     generator = torch.Generator().manual_seed(draw_seed() if random_seed is None else random_seed)
     rows, columns = torch.randperm(m, generator=generator), torch.randperm(n, generator=generator)
-    return _structured(base_layer, r, _rows_and_columns(rows, columns, (m, n)))
+    return _structured(base_layer, r, _rows_and_columns(rows, columns, (m, n)), avoid)
 
 
 @MaskFunction
 def block_mask(
-    base_layer: nn.Module, r: int, block_size: int = 16, random_seed: int | None = None, **kwargs: Any
+    base_layer: nn.Module,
+    r: int,
+    block_size: int = 16,
+    random_seed: int | None = None,
+    avoid: Tensor | None = None,
+    **kwargs: Any,
 ) -> Tensor:
     """Random ``block_size`` x ``block_size`` blocks, smaller at the far edges; the last block is cut at the budget."""
     if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
@@ -101,11 +119,17 @@ def block_mask(
             columns = torch.arange(left, min(left + block_size, n))
             yield (rows[:, None] * n + columns).flatten()
 
-    return _structured(base_layer, r, blocks())
+    return _structured(base_layer, r, blocks(), avoid)
 
 
-def _structured(base_layer: nn.Module, r: int, groups: Iterator[Tensor]) -> Tensor:
-    return fill(groups, shape_of(base_layer), budget_of(base_layer, r)).to(weight_of(base_layer).device)
+def _largest(base_layer: nn.Module, r: int, score: Tensor, avoid: Tensor | None) -> Tensor:
+    k = budget_of(base_layer, r, avoid)
+    return top_positions(score if avoid is None else score.masked_fill(avoid != 0, -1), k)  # scores are not negative
+
+
+def _structured(base_layer: nn.Module, r: int, groups: Iterator[Tensor], avoid: Tensor | None) -> Tensor:
+    k = budget_of(base_layer, r, avoid)
+    return fill(groups, shape_of(base_layer), k, avoid).to(weight_of(base_layer).device)
 
 
 def _chain(first: Tensor, rest: Iterator[Tensor]) -> Iterator[Tensor]:

@@ -37,9 +37,23 @@ class MaskFunction:
         return str(self.__qualname__)
 
 
-def budget_of(base_layer: nn.Module, r: int) -> int:
-    """r(m + n) for this layer, or an error that names the largest legal r."""
-    return check_budget(r, shape_of(base_layer), f"a layer of shape {shape_of(base_layer)}")
+def budget_of(base_layer: nn.Module, r: int, avoid: Tensor | None = None, layer: str | None = None) -> int:
+    """r(m + n) for this layer, or an error that names the largest r with room beside the mask ``avoid``."""
+    shape = shape_of(base_layer)
+    layer = f"a layer of shape {shape}" if layer is None else layer
+    k = check_budget(r, shape, layer)
+    if avoid is None:
+        return k
+    if avoid.shape != weight_of(base_layer).shape:
+        raise MaskError(f"`avoid` has shape {tuple(avoid.shape)}; expected the weight's, {shape}, for {layer}.")
+    room = int((avoid == 0).sum())
+    if k > room:
+        raise MaskError(
+            f"No room for r={r} in {layer}: r(m + n) = {k:,} positions are needed, and {room:,} of {shape[0]} * "
+            f"{shape[1]} = {shape[0] * shape[1]:,} are not to be avoided. The largest r with room is "
+            f"{room // sum(shape)}."
+        )
+    return k
 
 
 def mask_positions(mask_fn: MaskFn, base_layer: nn.Module, r: int, layer: str = "layer", /, **kwargs: Any) -> Tensor:
@@ -48,13 +62,18 @@ def mask_positions(mask_fn: MaskFn, base_layer: nn.Module, r: int, layer: str = 
 
     Raises:
         ConfigError: when r is not legal for the layer's shape.
-        MaskError: when the function returns something other than a binary mask of the right kind and count.
+        MaskError: when the function returns something other than a binary mask of the right kind and count, or the
+            positions to ``avoid`` leave no room.
     """
-    k = check_budget(r, shape_of(base_layer), layer)
+    avoid = kwargs.get("avoid")
+    k = budget_of(base_layer, r, avoid, layer)
     if isinstance(mask_fn, MaskFunction):
         return mask_fn.positions(base_layer, r, **kwargs)
     mask = mask_fn(base_layer, r, **kwargs)
     check_mask(mask, weight_of(base_layer), k, layer)
+    taken = 0 if avoid is None else int(((mask != 0) & (avoid != 0)).sum())
+    if taken:
+        raise MaskError(f"The mask for {layer} has {taken:,} ones where `avoid` has ones too; leave these entries out.")
     return from_mask(mask)
 
 

@@ -89,15 +89,18 @@ def _probable_lower_bound(flat: Tensor, k: int, sample_size: int = 1 << 14) -> T
     return sample.topk(min(rank, sample.numel())).values[-1]
 
 
-def fill(groups: Iterable[Tensor], shape: Shape, k: int) -> Tensor:
+def fill(groups: Iterable[Tensor], shape: Shape, k: int, avoid: Tensor | None = None) -> Tensor:
     """Sorted positions of the first ``k`` distinct entries of ``groups``, taken in order; the last group is cut.
+
+    Entries where the mask ``avoid`` (m, n) is not zero are passed over.
 
     This is the one rule by which structured masks meet the budget exactly, for every shape and r.
     """
     mask = torch.zeros(shape[0] * shape[1], dtype=torch.bool)
+    passed = mask.clone() if avoid is None else avoid.flatten().cpu() != 0
     left = k
     for group in groups:
-        new = group[~mask[group]][:left]
+        new = group[~(mask[group] | passed[group])][:left]
         mask[new] = True
         left -= new.numel()
         if left == 0:

@@ -1,4 +1,4 @@
-"""The command line: ``shira-lab finetune`` trains an adapter on a world, ``shira-lab tell`` has a model tell a story.
+"""``shira-lab finetune``: train an adapter on the stories of a world.
 
 Under torchrun (``torchrun --nproc-per-node 2 -m shira_lab.cli finetune ...``) the first process alone prints and
 writes.
@@ -6,11 +6,9 @@ writes.
 
 import argparse
 import dataclasses
-import os
 import signal
-import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
@@ -49,21 +47,8 @@ DRAW_SEED = -1
 CHOICES = {"method": get_args(Method), "mask_type": mask_types()}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code, 2 when something that was asked for cannot be done."""
-    asked = parser().parse_args(arguments)
-    try:
-        return int(asked.run(asked))
-    except ShiraError as error:
-        if os.environ.get("RANK", "0") == "0":  # under torchrun the first process speaks for all
-            print(f"shira-lab: {error}", file=sys.stderr)
-        return 2
-
-
-def parser() -> argparse.ArgumentParser:
-    """The parser of all subcommands. Options that were not given are absent, so that a resumed run can fill them in."""
-    top = argparse.ArgumentParser(prog="shira-lab", description="Sparse high rank adapters, trained and looked at.")
-    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Options that were not given are absent, so that a resumed run can fill them in."""
     train = commands.add_parser(
         "finetune",
         help="train an adapter on the stories of a world",
@@ -86,14 +71,6 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, required=True, help="folder of the result")
     train.add_argument("--resume", action="store_true", default=False, help="continue the unfinished run in --out")
     train.set_defaults(run=_finetune)
-    tell = commands.add_parser("tell", help="let a model tell a story, with an adapter or without")
-    tell.add_argument("--model", default="embedded", help=f"{OPTIONS['model'][1]} (default: embedded)")
-    tell.add_argument("--adapter", type=Path, help="folder of an adapter; without it, the base model tells")
-    tell.add_argument("--prompt", default=defaults.prompt, help=f"beginning of the story (default: {defaults.prompt})")
-    tell.add_argument("--seed", type=int, default=0, help="another seed, another story (default: 0)")
-    tell.add_argument("--temperature", type=float, default=1.0, help="0 always takes the likeliest word (default: 1)")
-    tell.set_defaults(run=_tell)
-    return top
 
 
 def _finetune(asked: argparse.Namespace) -> int:
@@ -120,18 +97,6 @@ def _finetune(asked: argparse.Namespace) -> int:
         print(f"\nWritten to {asked.out}: {kind}, history.json and report.html.")
     if run.history.status == "diverged":
         raise ShiraError(run.history.message)
-    return 0
-
-
-def _tell(asked: argparse.Namespace) -> int:
-    from shira_lab.hub import load_model
-    from shira_lab.model import PeftModel
-    from shira_lab.training.evaluate import sample
-
-    model, tokenizer = load_model(asked.model)
-    if asked.adapter is not None:
-        model = PeftModel.from_pretrained(model, asked.adapter)
-    print(sample(model, tokenizer, prompt=asked.prompt, seed=asked.seed, temperature=asked.temperature)[0])
     return 0
 
 
@@ -166,7 +131,3 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
         yield interrupted.is_set
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Values of a config that say which modules they mean: lists of names, regular expressions, patterns by layer.
+
+A pattern matches a layer's path or its ending, as in PEFT.
+"""
+
+import re
+from typing import Any, TypeVar
+
+from shira_lab.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def first_match(patterns: dict[str, T], layer: str, default: T) -> T:
+    """The value of the first pattern that matches this path or its ending."""
+    for pattern, value in patterns.items():
+        if re.match(rf"(.*\.)?({pattern})$", layer):
+            return value
+    return default
+
+
+def all_of(values: Any, kind: type) -> bool:
+    return isinstance(values, list | tuple | set) and all(
+        isinstance(v, kind) and not isinstance(v, bool) for v in values
+    )
+
+
+def check_patterns(patterns: Any, name: str) -> None:
+    if not isinstance(patterns, dict):
+        raise ConfigError(f"`{name}` should be a dict of {{pattern: value}}; got {patterns!r}.")
+    for pattern in patterns:
+        check_regex(pattern, name)
+
+
+def check_regex(pattern: str, name: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"`{name}` is not a valid regular expression: {pattern!r} ({error}).") from None
+
+
+def names_or_pattern(value: Any, name: str) -> set[str] | str | None:
+    """Lists become sets, as in PEFT; a string stays the regular expression it is."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        if not value:
+            raise ConfigError(f"`{name}` is an empty string; give names, a regular expression or 'all-linear'.")
+        check_regex(value, name)
+        return value
+    if not all_of(value, str) or not all(value):
+        raise ConfigError(f"`{name}` should be a list of module names or one regular expression; got {value!r}.")
+    if not value and name == "target_modules":
+        raise ConfigError("`target_modules` is empty; name at least one module, for instance ['q_proj', 'v_proj'].")
+    return set(value)

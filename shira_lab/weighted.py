@@ -1,0 +1,112 @@
+"""A new SHiRA adapter out of several: what ``add_weighted_adapter`` of PEFT's LoRA is for SHiRA.
+
+The result is an ordinary adapter. Every layer of one has r(m + n) positions, for a single r, or PEFT could not load it.
+So r is the smallest with room for each layer's combined positions, and what is left is filled with zeros at the
+first free positions in row-major order: they change nothing, and can be trained.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from shira_lab.budget import Shape, max_r, num_params
+from shira_lab.combine import CombinationType, MajoritySignMethod, SparseDelta, check_combination, combine
+from shira_lab.config import AdapterConfig, ShiraConfig
+from shira_lab.errors import AdapterError
+from shira_lab.layers import ShiraAdapter
+from shira_lab.masks.positions import from_mask
+from shira_lab.tuner import AdapterModel
+
+#: The mask type that a combined adapter is saved with; its positions come from the file, as for every adapter.
+MASK_TYPE = "combined"
+
+
+@torch.no_grad()
+def add_weighted_adapter(
+    model: AdapterModel,
+    adapters: Sequence[str],
+    weights: Sequence[float],
+    adapter_name: str,
+    combination_type: CombinationType = "linear",
+    density: float | None = None,
+    majority_sign_method: MajoritySignMethod = "total",
+) -> None:
+    """See :meth:`shira_lab.model.PeftModel.add_weighted_adapter`."""
+    model.check_known(adapters)
+    model.check_new(adapter_name)
+    check_combination(len(adapters), weights, combination_type, density, majority_sign_method)
+    _check_combinable([model.peft_config[name] for name in adapters], adapters)
+    shapes: dict[str, Shape] = {}
+    found: dict[str, SparseDelta] = {}
+    for path, layer in model.adapter_layers():
+        present = [(layer.get_adapter(name), w) for name, w in zip(adapters, weights, strict=True) if name in layer.r]
+        if present:
+            deltas = [_sparse_delta(adapter) for adapter, _ in present]
+            shapes[path] = present[0][0].shape
+            found[path] = combine(deltas, [w for _, w in present], combination_type, density, majority_sign_method)
+    r = max(-(-delta.positions.numel() // sum(shapes[path])) for path, delta in found.items())
+    r = max(r, 1)
+    padded = {path: _pad(path, delta, shapes[path], r) for path, delta in found.items()}
+    config = _config([model.peft_config[name] for name in adapters], r, list(found))
+    model.add_adapter(adapter_name, config, positions={path: delta.positions for path, delta in padded.items()})
+    for path, layer in model.adapter_layers():
+        if path in padded:
+            adapter = layer.get_adapter(adapter_name)
+            assert isinstance(adapter, ShiraAdapter)
+            adapter.shira_weight.copy_(padded[path].values)
+
+
+def _sparse_delta(adapter: Any) -> SparseDelta:
+    assert isinstance(adapter, ShiraAdapter)
+    values = adapter.shira_weight.detach()
+    return SparseDelta(adapter.positions, values if adapter.scaling == 1 else values.double() * adapter.scaling)
+
+
+def _check_combinable(configs: Sequence[AdapterConfig], names: Sequence[str]) -> None:
+    for name, config in zip(names, configs, strict=True):
+        if not isinstance(config, ShiraConfig):
+            raise AdapterError(
+                f"'{name}' is a LoRA adapter, whose update has an entry everywhere and fits into no sparse adapter. "
+                f"Combine SHiRA adapters only, or add the updates up as they are: set_adapter({list(names)})."
+            )
+        if config.modules_to_save:
+            raise AdapterError(
+                f"'{name}' has modules of its own ({', '.join(config.modules_to_save)}), and whole modules are not "
+                "combined. Combine adapters without `modules_to_save`."
+            )
+
+
+def _config(configs: Sequence[AdapterConfig], r: int, paths: list[str]) -> ShiraConfig:
+    """The combined adapter's config; its targets are those of the adapters if they share them, else the very layers."""
+    first = configs[0]
+    shared = all(c.target_modules == first.target_modules for c in configs)
+    plain = not any(c.exclude_modules or c.layers_to_transform for c in configs)
+    return ShiraConfig(
+        r=r,
+        mask_type=MASK_TYPE,
+        target_modules=first.target_modules if shared and plain else "|".join(map(re.escape, paths)),
+        fan_in_fan_out=first.fan_in_fan_out,
+        task_type=first.task_type,
+        base_model_name_or_path=first.base_model_name_or_path,
+        inference_mode=True,
+    )
+
+
+def _pad(path: str, delta: SparseDelta, shape: Shape, r: int) -> SparseDelta:
+    """``delta`` with zeros added at the first free positions, so that it has r(m + n)."""
+    k, count = num_params(r, shape), delta.positions.numel()
+    if r > max_r(shape):
+        room = num_params(max_r(shape), shape)
+        raise AdapterError(
+            f"The combined adapter needs r={r}, but layer '{path}' of shape {shape} has room for r={max_r(shape)}, "
+            f"{room:,} positions. Combine fewer or sparser adapters, or prune with a lower `density`."
+        )
+    free = torch.ones(shape[0] * shape[1], dtype=torch.bool, device=delta.positions.device)
+    free[delta.positions] = False
+    positions = torch.cat([delta.positions, from_mask(free)[: k - count]])
+    values: Tensor = torch.cat([delta.values, delta.values.new_zeros(k - count)])
+    order = positions.argsort()
+    return SparseDelta(positions[order], values[order])
