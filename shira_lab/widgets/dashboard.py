@@ -10,17 +10,23 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from shira_lab.errors import ConfigError
 from shira_lab.hub import load_model
 from shira_lab.widgets.app import App
+from shira_lab.widgets.budget_explorer import BudgetExplorer
+from shira_lab.widgets.comparison_table import ComparisonTable
 from shira_lab.widgets.fine_tune_lab import FineTuneLab
 from shira_lab.widgets.mask_explorer import MaskExplorer
 from shira_lab.widgets.mask_overlap import MaskOverlap
 from shira_lab.widgets.mask_painter import MaskPainter
+from shira_lab.widgets.rank_explorer import RankExplorer
 
 #: What each tab shows, made from a model and its tokenizer.
 TABS: Mapping[str, Callable[[PreTrainedModel, PreTrainedTokenizerBase], App]] = {
     "Masks": lambda model, tokenizer: MaskExplorer(model),
     "Two masks": lambda model, tokenizer: MaskOverlap(model),
     "Paint a mask": lambda model, tokenizer: MaskPainter(model),
+    "Budgets": lambda model, tokenizer: BudgetExplorer(model="embedded"),
+    "Ranks": lambda model, tokenizer: RankExplorer(),
     "Fine-tune": lambda model, tokenizer: FineTuneLab(),
+    "Comparisons": lambda model, tokenizer: ComparisonTable(),
 }
 
 
