@@ -144,7 +144,8 @@ def test_the_history_says_what_was_measured_and_when() -> None:
 
 def test_the_first_loss_is_that_of_the_base_model_on_the_first_batch() -> None:
     model = tiny_opt(vocab_size=len(tokenizer()), max_position_embeddings=256, pad_token_id=0)
-    batch = next(Stories(SHORT, tokenizer()).first_batches(1))
+    stories = Stories(SHORT, tokenizer())
+    batch = stories.collate([stories[index] for index in range(SHORT.batch_size)])
     with torch.no_grad():
         expected = model(**batch).loss.item()
     assert run(SHORT, model).history.steps[0].loss == pytest.approx(expected, rel=1e-6)

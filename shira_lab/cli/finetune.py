@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
+from shira_lab.calibration import Reduction
 from shira_lab.errors import ShiraError
 from shira_lab.masks import mask_types
 from shira_lab.training.history import Method, Settings
@@ -22,6 +23,8 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "model": ("--model", '"embedded", a folder, or a name on the hub'),
     "method": ("--method", "shira, lora, or full for all weights"),
     "mask_type": ("--mask", "SHiRA's mask: which entries train"),
+    "calibration_samples": ("--calibration-samples", "stories by which gradient and snip masks choose"),
+    "reduction": ("--reduction", "their gradients: mean_abs is mean |g|, abs_mean is |mean g|"),
     "r": ("--r", "size of the adapter: r(m + n) numbers for an (m, n) weight"),
     "target_modules": ("--targets", "layers to adapt: their names, or all-linear"),
     "world": ("--world", "whose stories to learn: sea, space or meadow"),
@@ -34,6 +37,7 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "sample_tokens": ("--sample-tokens", "length of the sample texts, at most"),
 }
 TYPES = {
+    "calibration_samples": int,
     "r": int,
     "steps": int,
     "batch_size": int,
@@ -44,7 +48,7 @@ TYPES = {
 }
 #: Argparse has no None on the command line.
 DRAW_SEED = -1
-CHOICES = {"method": get_args(Method), "mask_type": mask_types()}
+CHOICES = {"method": get_args(Method), "mask_type": mask_types(), "reduction": get_args(Reduction)}
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

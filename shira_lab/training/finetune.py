@@ -27,7 +27,6 @@ from shira_lab.training.recorder import Recorder
 from shira_lab.training.stories import Stories
 from shira_lab.training.trainer import AdapterTrainer
 
-CALIBRATION_BATCHES = 4
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 
 
@@ -64,7 +63,7 @@ def finetune(
     use_cache = model.config.use_cache
     with tempfile.TemporaryDirectory() as nowhere, _quiet():
         arguments = _arguments(settings, model, output, nowhere)
-        trained = make_trainable(model, settings, stories.first_batches(CALIBRATION_BATCHES))
+        trained = make_trainable(model, settings, stories.samples(settings.calibration_samples))
         history.trainable = sum(p.numel() for p in trained.parameters() if p.requires_grad)
         history.parameters = sum(p.numel() for name, p in model.named_parameters() if ".adapters." not in name)
         if not processes.is_main_process:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from shira_lab.calibration import Reduction
 from shira_lab.errors import ConfigError, StorageError
 from shira_lab.files import read_json, write_atomic
 
@@ -26,6 +27,8 @@ class Settings:
         reference_world: name of a world whose held-out loss is followed too, to see what is forgotten; None for none.
         method: "shira", "lora", or "full" for all weights of the model.
         mask_type: SHiRA's mask, one of ``shira_lab.mask_types()``.
+        calibration_samples: training stories, one at a time, by which gradient and SNIP masks rank positions.
+        reduction: over those samples, "mean_abs" or "abs_mean"; see :func:`shira_lab.calibration.calibrate`.
         r: size of the adapter; r(m + n) numbers for an (m, n) weight. Unused by "full", as is ``target_modules``.
         target_modules: as in :class:`shira_lab.ShiraConfig`.
         learning_rate: peak of the schedule; None takes what suits the method.
@@ -45,6 +48,8 @@ class Settings:
     world: str = "sea"
     method: Method = "shira"
     mask_type: str = "magnitude"
+    calibration_samples: int = 32
+    reduction: Reduction = "mean_abs"
     r: int = 8
     target_modules: str | tuple[str, ...] | None = "all-linear"
     learning_rate: float | None = None
@@ -60,7 +65,9 @@ class Settings:
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
             raise ConfigError(f"`method` should be one of {', '.join(get_args(Method))}; got {self.method!r}.")
-        for name in ("r", "steps", "batch_size", "eval_every", "eval_stories", "sample_tokens"):
+        if self.reduction not in get_args(Reduction):
+            raise ConfigError(f"`reduction` should be one of {', '.join(get_args(Reduction))}; got {self.reduction!r}.")
+        for name in ("calibration_samples", "r", "steps", "batch_size", "eval_every", "eval_stories", "sample_tokens"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(f"`{name}` should be a positive integer; got {value!r}.")

@@ -7,9 +7,11 @@ from typing import Any, TypeAlias
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from shira_lab.calibration import calibrate
 from shira_lab.config import AdapterConfig, LoraConfig, ShiraConfig
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
+from shira_lab.masks.function import wants_gradient
 from shira_lab.model import PeftModel, get_peft_model
 from shira_lab.targets import find_targets
 from shira_lab.training.history import Method, Settings
@@ -21,11 +23,11 @@ LEARNING_RATES: dict[Method, float] = {"shira": 1e-1, "lora": 3e-2, "full": 3e-3
 Trainable: TypeAlias = PeftModel | PreTrainedModel
 
 
-def make_trainable(model: PreTrainedModel, settings: Settings, calibration: Iterable[Any]) -> Trainable:
+def make_trainable(model: PreTrainedModel, settings: Settings, samples: Iterable[Any]) -> Trainable:
     """``model`` with a fresh adapter on it, or for "full" a trainable copy of it.
 
     Args:
-        calibration: training batches, read only by masks that rank positions by a gradient.
+        samples: batches of one training story, read only by masks that rank positions by a gradient.
 
     Raises:
         ShiraError: when the settings do not fit the model; it is as before.
@@ -36,7 +38,11 @@ def make_trainable(model: PreTrainedModel, settings: Settings, calibration: Iter
         )
     if settings.method == "full":
         return copy.deepcopy(model).requires_grad_(True)
-    return get_peft_model(model, adapter_config(settings), calibration=calibration)
+    config = adapter_config(settings)
+    gradients = None
+    if isinstance(config, ShiraConfig) and config.mask_fn and wants_gradient(config.mask_fn):
+        gradients = calibrate(model, trained_layers(model, settings), samples, settings.reduction)
+    return get_peft_model(model, config, calibration=gradients)
 
 
 def adapter_config(settings: Settings) -> AdapterConfig:

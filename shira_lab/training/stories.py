@@ -27,8 +27,7 @@ class Stories(Dataset[Row]):
         """A batch, padded as the tokenizer pads."""
         return collate(rows, self.tokenizer.pad_token_id)
 
-    def first_batches(self, n: int) -> Iterator[dict[str, Tensor]]:
-        """The batches of the first ``n`` steps."""
-        size = self.settings.batch_size
-        for start in range(0, min(n * size, len(self)), size):
-            yield self.collate([self[index] for index in range(start, start + size)])
+    def samples(self, n: int) -> Iterator[dict[str, Tensor]]:
+        """The first ``n`` stories, each as a batch of its own; more of them than a run trains on, if asked for."""
+        for index in range(n):
+            yield self.collate([self[index]])
