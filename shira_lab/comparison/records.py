@@ -8,16 +8,23 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from shira_lab.calibration import Reduction
 from shira_lab.training.history import Method, Settings, Status
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One method with one budget; "full" has neither a mask nor an r, LoRA has no mask."""
+    """One method with one budget; "full" has neither a mask nor an r, LoRA has no mask.
+
+    ``calibration_samples`` and ``reduction`` are those of :class:`~shira_lab.training.history.Settings`, None for its
+    defaults.
+    """
 
     method: Method
     mask_type: str | None = None
     r: int | None = None
+    calibration_samples: int | None = None
+    reduction: Reduction | None = None
 
     @property
     def family(self) -> str:
@@ -46,7 +53,7 @@ class Protocol:
 
     model: str = "embedded"
     world: str = "sea"
-    reference_world: str = "meadow"
+    reference_world: str | None = "meadow"
     target_modules: str = "all-linear"
     steps: int = 80
     batch_size: int = 4
@@ -66,6 +73,8 @@ class Protocol:
             world=self.world,
             method=cell.method,
             mask_type=cell.mask_type or Settings.mask_type,
+            calibration_samples=cell.calibration_samples or Settings.calibration_samples,
+            reduction=cell.reduction or Settings.reduction,
             r=cell.r or Settings.r,
             target_modules=self.target_modules,
             learning_rate=learning_rate,

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from shira_lab.errors import MaskError
 from shira_lab.masks.function import MaskFunction, budget_of
-from shira_lab.masks.positions import fill, finite, from_mask, shape_of, top_positions, weight_of
+from shira_lab.masks.positions import fill, from_mask, shape_of, top_positions, weight_of
 from shira_lab.masks.random import draw_seed, random_positions
+from shira_lab.masks.scores import gradient_score, magnitude_score, snip_score
 
 
 @MaskFunction
@@ -38,8 +39,7 @@ def random_mask(
 @MaskFunction
 def magnitude_mask(base_layer: nn.Module, r: int, avoid: Tensor | None = None, **kwargs: Any) -> Tensor:
     """WM: the r(m + n) largest |W|; of equal ones, the first in row-major order."""
-    weight = weight_of(base_layer).detach()
-    return _largest(base_layer, r, finite(weight.abs(), "|W|"), avoid)
+    return _largest(base_layer, r, magnitude_score(base_layer), avoid)
 
 
 @MaskFunction
@@ -51,7 +51,7 @@ def gradient_mask(
     ``gradient`` has the weight's shape; :func:`shira_lab.calibration.calibrate` makes it from batches, as mean |g| or
     |mean g|. Left out, ``base_layer.weight.grad`` of your own backward pass is used.
     """
-    return _largest(base_layer, r, _calibrated(base_layer, gradient).abs(), avoid)
+    return _largest(base_layer, r, gradient_score(base_layer, gradient), avoid)
 
 
 @MaskFunction
@@ -62,10 +62,7 @@ def snip_mask(
 
     ``gradient`` as for :func:`gradient_mask`.
     """
-    gradient = _calibrated(base_layer, gradient)
-    weight = weight_of(base_layer).detach()
-    weight = weight.to(torch.promote_types(weight.dtype, torch.float32))  # products of half precision underflow
-    return _largest(base_layer, r, finite((weight * gradient).abs(), "|W * G|"), avoid)
+    return _largest(base_layer, r, snip_score(base_layer, gradient), avoid)
 
 
 @MaskFunction
@@ -154,17 +151,3 @@ def _spread(count: int) -> Tensor:
     reversed_ = sum(((index >> b) & 1) << (bits - 1 - b) for b in range(bits))
     assert isinstance(reversed_, Tensor)
     return reversed_[reversed_ < count]
-
-
-def _calibrated(base_layer: nn.Module, gradient: Tensor | None) -> Tensor:
-    weight = weight_of(base_layer)
-    gradient = weight.grad if gradient is None else gradient
-    if gradient is None:
-        raise MaskError(
-            "A gradient or SNIP mask needs a gradient: pass `calibration=` batches to `get_peft_model`, "
-            "give `gradient=` to the mask function, or run a backward pass with `base_layer.weight.requires_grad_()` "
-            "first."
-        )
-    if gradient.shape != weight.shape:
-        raise MaskError(f"`gradient` has shape {tuple(gradient.shape)}; expected the weight's, {tuple(weight.shape)}.")
-    return finite(gradient.detach(), "`gradient`")

@@ -1,0 +1,57 @@
+"""Train masks that were calibrated on few or many samples, in both ways, beside masks that need none; keep every run.
+
+The protocol is that of scripts/compare.py: each cell is tuned over the same learning rates and then repeated with other
+seeds, which also draw other samples to calibrate on. Run it again to resume: finished runs are read from the log.
+
+    python scripts/choose_positions.py shira_lab/comparison/positions.jsonl
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from compare import ensure
+
+from shira_lab.comparison.log import begin_log, read_log
+from shira_lab.comparison.records import Cell, Protocol
+
+R = 4
+SAMPLES = (32, 8, 128)
+PROTOCOL = Protocol(
+    reference_world=None,
+    steps=60,
+    batch_size=4,
+    eval_every=60,
+    samples=0,
+    learning_rates=(0.04, 0.08, 0.16, 0.32),
+)
+
+
+def cells() -> list[Cell]:
+    """In the order in which they are run: a log cut short holds whole cells."""
+    uncalibrated = [Cell("shira", mask_type, R) for mask_type in ("magnitude", "random")]
+    calibrated = [
+        Cell("shira", mask_type, R, samples, reduction)
+        for reduction in ("mean_abs", "abs_mean")
+        for samples in SAMPLES
+        for mask_type in ("gradient", "snip")
+    ]
+    return uncalibrated + calibrated
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("log", type=Path, help="file of the runs, begun or to be gone on with")
+    log = parser.parse_args().log
+    torch.set_num_threads(1)
+    begin_log(log, PROTOCOL)
+    for cell in cells():
+        for rate in PROTOCOL.learning_rates:
+            ensure(log, cell, PROTOCOL, rate, PROTOCOL.tuning_seed)
+        rate = read_log(log).best_rate(cell)
+        for seed in PROTOCOL.seeds:
+            ensure(log, cell, PROTOCOL, rate, seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""What positions are ranked by: |W|, |G| or |W * G| of each entry ("Sparse High Rank Adapters", section 3.1).
+
+A mask takes the largest scores of its layer; :mod:`shira_lab.masks.across_layers` takes the largest of all layers.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from shira_lab.errors import MaskError
+from shira_lab.masks.positions import finite, weight_of
+
+
+def magnitude_score(base_layer: nn.Module, gradient: Tensor | None = None) -> Tensor:
+    """|W|, the score of WM."""
+    return finite(weight_of(base_layer).detach().abs(), "|W|")
+
+
+def gradient_score(base_layer: nn.Module, gradient: Tensor | None = None) -> Tensor:
+    """|G|, the score of Grad; without ``gradient``, that of ``base_layer.weight.grad``."""
+    return _calibrated(base_layer, gradient).abs()
+
+
+def snip_score(base_layer: nn.Module, gradient: Tensor | None = None) -> Tensor:
+    """|W * G|, the score of SNIP: the first-order change of the loss when an entry is set to zero."""
+    gradient = _calibrated(base_layer, gradient)
+    weight = weight_of(base_layer).detach()
+    weight = weight.to(torch.promote_types(weight.dtype, torch.float32))  # products of half precision underflow
+    return finite((weight * gradient).abs(), "|W * G|")
+
+
+#: By the names of their masks.
+SCORES: dict[str, Callable[[nn.Module, Tensor | None], Tensor]] = {
+    "magnitude": magnitude_score,
+    "gradient": gradient_score,
+    "snip": snip_score,
+}
+
+
+def _calibrated(base_layer: nn.Module, gradient: Tensor | None) -> Tensor:
+    weight = weight_of(base_layer)
+    gradient = weight.grad if gradient is None else gradient
+    if gradient is None:
+        raise MaskError(
+            "A gradient or SNIP mask needs a gradient: pass `calibration=` batches to `get_peft_model`, "
+            "give `gradient=` to the mask function, or run a backward pass with `base_layer.weight.requires_grad_()` "
+            "first."
+        )
+    if gradient.shape != weight.shape:
+        raise MaskError(f"`gradient` has shape {tuple(gradient.shape)}; expected the weight's, {tuple(weight.shape)}.")
+    return finite(gradient.detach(), "`gradient`")
