@@ -15,6 +15,8 @@ from shira_lab.errors import ConfigError, MaskError
 from shira_lab.masks.positions import weight_of
 
 Reduction = Literal["mean_abs", "abs_mean"]
+#: As formulas.
+REDUCTION_NAMES: dict[Reduction, str] = {"mean_abs": "mean |g|", "abs_mean": "|mean g|"}
 LossFn = Callable[[nn.Module, Any], Tensor]
 
 #: |G| of the weight of each layer, by the layer's path; shape of the weight.

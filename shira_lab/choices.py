@@ -1,15 +1,17 @@
 """Ways to choose positions, compared without computing any gradient twice.
 
-A mask by gradient or SNIP leaves several things open: how many samples, how their gradients are reduced, and whether each
-layer has its own budget or all layers share one. :class:`Choices` keeps what one pass over the samples has shown, so that
-each of these can be moved and its positions follow at once.
+A mask by gradient or SNIP leaves several things open: how many samples, how their gradients are reduced, and whether
+each layer has its own budget or all layers share one. :class:`Choices` keeps what one pass over the samples has shown,
+so that each of these can be moved and its positions follow at once.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from shira_lab.budget import Shape, num_params
@@ -55,6 +57,7 @@ class Choices:
     ) -> None:
         self.layers, self.calibration = layers, calibration
         self._chosen: dict[tuple[Choice, str], Tensor] = {}
+        self._agreed: dict[tuple[Choice, Choice, tuple[str, ...]], float] = {}
 
     @cached_property
     def samples(self) -> tuple[int, ...]:
@@ -72,8 +75,10 @@ class Choices:
         Raises:
             ConfigError: when the gradient after this number of samples was not kept.
         """
+        if choice.score == "magnitude":  # weights alone: one answer for all samples and reductions
+            choice = replace(choice, samples=self.samples[0], reduction="mean_abs")
         if (choice, path) not in self._chosen:
-            self._forget_others(choice)
+            self._forget_other_budgets(choice.r)
             if choice.scope == "global":
                 scores = {other: self._score(choice, other) for other in self.layers}
                 found = global_positions(scores, self.budget(choice, *self.layers))
@@ -96,8 +101,10 @@ class Choices:
         In the layer at ``path``; in all layers together where the first choice is global.
         """
         paths = self._concerned(first, path)
-        both = sum(len(common(self.positions(first, one), self.positions(second, one))) for one in paths)
-        return both / self.budget(first, *paths)
+        if (first, second, paths) not in self._agreed:
+            both = common(self._in_a_row(first, paths), self._in_a_row(second, paths))
+            self._agreed[first, second, paths] = len(both) / self.budget(first, *paths)
+        return self._agreed[first, second, paths]
 
     def chance(self, choice: Choice, path: str) -> float:
         """The agreement that two independent random choices would have on average: the density of the choice."""
@@ -112,13 +119,19 @@ class Choices:
     def _concerned(self, choice: Choice, path: str) -> tuple[str, ...]:
         return tuple(self.layers) if choice.scope == "global" else (path,)
 
+    def _in_a_row(self, choice: Choice, paths: tuple[str, ...]) -> Tensor:
+        """The positions of several layers as those of one long weight."""
+        starts = accumulate((m * n for m, n in (self.shapes[path] for path in paths)), initial=0)
+        return torch.cat([self.positions(choice, path) + start for path, start in zip(paths, starts, strict=False)])
+
     def _score(self, choice: Choice, path: str) -> Tensor:
         if choice.samples not in self.calibration:
             known = ", ".join(map(str, self.samples))
             raise ConfigError(f"The gradient after {choice.samples} samples was not kept; there are {known}.")
         return SCORES[choice.score](self.layers[path], self.calibration[choice.samples][choice.reduction][path])
 
-    def _forget_others(self, choice: Choice) -> None:
-        """Keep positions of one score and one r only: those that a learner compares."""
-        if any((kept.score, kept.r) != (choice.score, choice.r) for kept, _ in self._chosen):
+    def _forget_other_budgets(self, r: int) -> None:
+        """Keep positions of one r only, as choices with the same r are compared."""
+        if any(kept.r != r for kept, _ in self._chosen):
             self._chosen.clear()
+            self._agreed.clear()

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from shira_lab.calibration import Reduction
+from shira_lab.calibration import REDUCTION_NAMES, Reduction
 from shira_lab.training.history import Method, Settings, Status
 
 
@@ -28,8 +28,11 @@ class Cell:
 
     @property
     def family(self) -> str:
-        """The method without its budget: "SHiRA random", "LoRA" or "full"."""
-        return {"shira": f"SHiRA {self.mask_type}", "lora": "LoRA", "full": "full"}[self.method]
+        """The method without its budget: "SHiRA random", "SHiRA snip, 8 samples, mean |g|", "LoRA" or "full"."""
+        names = {"shira": f"SHiRA {self.mask_type}", "lora": "LoRA", "full": "full"}
+        samples = [f"{self.calibration_samples} samples"] if self.calibration_samples else []
+        reduction = [REDUCTION_NAMES[self.reduction]] if self.reduction else []
+        return ", ".join([names[self.method], *samples, *reduction])
 
     @property
     def label(self) -> str:

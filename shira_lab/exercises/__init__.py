@@ -3,6 +3,7 @@
 from shira_lab.errors import ShiraError
 from shira_lab.exercises.block import BLOCK
 from shira_lab.exercises.budgets import LARGEST_R
+from shira_lab.exercises.choosing import OPPOSED
 from shira_lab.exercises.comparisons import COMPARE_SEEDS
 from shira_lab.exercises.exact_merge import EXACT_MERGE
 from shira_lab.exercises.exercise import Exercise, Solution, Verdict
@@ -27,6 +28,7 @@ EXERCISES = {
         REPAIRED_MAGNITUDE,
         TRAINED_NUMBERS,
         COMPARE_SEEDS,
+        OPPOSED,
         MAGNITUDE,
         BLOCK,
         FEWEST,

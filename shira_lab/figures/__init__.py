@@ -1,6 +1,7 @@
 """Figures: plain data in (positions, spectra, a run's history), a plotly figure or the bytes of a PNG out."""
 
 from shira_lab.figures.budget import budget_figure
+from shira_lab.figures.choices import agreement_figure, column_scale_figure
 from shira_lab.figures.comparison import (
     forgetting_figure,
     rank_against_excess_figure,
@@ -19,6 +20,7 @@ from shira_lab.figures.training import loss_figure, rank_figure, training_curves
 __all__ = [
     "Figure",
     "MaskProfile",
+    "agreement_figure",
     "budget_figure",
     "column_scale_figure",
     "costs_in_words",

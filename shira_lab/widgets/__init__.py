@@ -7,6 +7,7 @@ from shira_lab.widgets.fine_tune_lab import FineTuneLab
 from shira_lab.widgets.mask_explorer import MaskExplorer
 from shira_lab.widgets.mask_overlap import MaskOverlap
 from shira_lab.widgets.mask_painter import MaskPainter
+from shira_lab.widgets.positions_explorer import PositionsExplorer
 from shira_lab.widgets.prediction import Prediction
 from shira_lab.widgets.rank_explorer import RankExplorer
 from shira_lab.widgets.update_view import UpdateView
@@ -19,6 +20,7 @@ __all__ = [
     "MaskExplorer",
     "MaskOverlap",
     "MaskPainter",
+    "PositionsExplorer",
     "Prediction",
     "RankExplorer",
     "UpdateView",

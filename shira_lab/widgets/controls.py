@@ -26,11 +26,12 @@ class _Range(anywidget.AnyWidget):
 
     description = traitlets.Unicode().tag(sync=True)
     step = traitlets.Float(1.0).tag(sync=True)
+    stops = traitlets.List(traitlets.Int()).tag(sync=True)
     disabled = traitlets.Bool(False).tag(sync=True)
 
 
 class Slider(_Range):
-    """A whole number from ``min`` to ``max``."""
+    """A whole number from ``min`` to ``max``; where there are ``stops``, one of these rising numbers."""
 
     value = traitlets.Int(1).tag(sync=True)
     min = traitlets.Int(1).tag(sync=True)

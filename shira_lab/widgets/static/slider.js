@@ -14,15 +14,20 @@ function render({ model, el }) {
   const show = () => {
     name.textContent = model.get("description");
     input.setAttribute("aria-label", model.get("description"));
-    input.min = model.get("min");
-    input.max = model.get("max");
-    input.step = model.get("step");
-    input.value = model.get("value");
+    const stops = model.get("stops");
+    const [first, last] = stops.length ? [0, stops.length - 1] : [model.get("min"), model.get("max")];
+    input.min = first;
+    input.max = last;
+    input.step = stops.length ? 1 : model.get("step");
+    input.value = stops.length ? stops.indexOf(model.get("value")) : model.get("value");
     input.disabled = model.get("disabled");
-    place.textContent = `${model.get("value").toLocaleString("en")} of ${model.get("max").toLocaleString("en")}`;
+    const words = `${model.get("value").toLocaleString("en")} of ${model.get("max").toLocaleString("en")}`;
+    place.textContent = words;
+    if (stops.length) input.setAttribute("aria-valuetext", words);
   };
   input.addEventListener("input", () => {
-    model.set("value", input.valueAsNumber);
+    const stops = model.get("stops");
+    model.set("value", stops.length ? stops[input.valueAsNumber] : input.valueAsNumber);
     model.save_changes();
   });
   model.on("change", show);
