@@ -95,10 +95,10 @@ class Choices:
         """r(m + n), summed over the layers at ``paths``."""
         return sum(num_params(choice.r, self.shapes[path]) for path in paths)
 
-    def agreement(self, first: Choice, second: Choice, path: str) -> float:
+    def agreement(self, first: Choice, second: Choice, path: str | None = None) -> float:
         """Positions that two choices have in common, as a share of the budget of the first, whose r both have.
 
-        In the layer at ``path``; in all layers together where the first choice is global.
+        In the layer at ``path``; in all layers together without a path, and where the first choice is global.
         """
         paths = self._concerned(first, path)
         if (first, second, paths) not in self._agreed:
@@ -106,22 +106,27 @@ class Choices:
             self._agreed[first, second, paths] = len(both) / self.budget(first, *paths)
         return self._agreed[first, second, paths]
 
-    def chance(self, choice: Choice, path: str) -> float:
-        """The agreement that two independent random choices would have on average: the density of the choice."""
-        paths = self._concerned(choice, path)
-        return self.budget(choice, *paths) / sum(m * n for m, n in (self.shapes[one] for one in paths))
-
-    def agreement_with_all(self, choice: Choice, path: str) -> list[float]:
-        """Agreement after each number of :attr:`samples` with the choice after the largest of them, the last one."""
+    def agreement_with_all(self, choice: Choice, path: str | None = None) -> dict[int, float]:
+        """After each number of :attr:`samples`, agreement with the choice after the largest of them."""
         reference = replace(choice, samples=self.samples[-1])
-        return [self.agreement(reference, replace(choice, samples=n), path) for n in self.samples]
+        return {n: self.agreement(reference, replace(choice, samples=n), path) for n in self.samples}
 
-    def _concerned(self, choice: Choice, path: str) -> tuple[str, ...]:
-        return tuple(self.layers) if choice.scope == "global" else (path,)
+    def chance(self, choice: Choice, path: str | None = None) -> float:
+        """The agreement of two independent random choices of the same r, on average: entries chosen, of all."""
+        paths = self._concerned(choice, path)
+        if choice.scope == "global":
+            return self.budget(choice, *paths) / self._numel(*paths)
+        return sum(self.budget(choice, one) ** 2 / self._numel(one) for one in paths) / self.budget(choice, *paths)
+
+    def _numel(self, *paths: str) -> int:
+        return sum(m * n for m, n in (self.shapes[path] for path in paths))
+
+    def _concerned(self, choice: Choice, path: str | None) -> tuple[str, ...]:
+        return (path,) if path is not None and choice.scope == "per layer" else tuple(self.layers)
 
     def _in_a_row(self, choice: Choice, paths: tuple[str, ...]) -> Tensor:
         """The positions of several layers as those of one long weight."""
-        starts = accumulate((m * n for m, n in (self.shapes[path] for path in paths)), initial=0)
+        starts = accumulate(map(self._numel, paths), initial=0)
         return torch.cat([self.positions(choice, path) + start for path, start in zip(paths, starts, strict=False)])
 
     def _score(self, choice: Choice, path: str) -> Tensor:

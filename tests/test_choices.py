@@ -198,17 +198,33 @@ def test_agreement_is_symmetric_and_counts_what_is_common(first: Choice, second:
 @given(choice=some_choice, path=st.sampled_from(PATHS))
 def test_all_samples_agree_with_themselves_and_magnitude_needs_none(choice: Choice, path: str) -> None:
     curve = shared().agreement_with_all(choice, path)
-    assert len(curve) == len(AFTER) and curve[-1] == 1.0
-    assert choice.score != "magnitude" or curve == [1.0] * len(AFTER)
+    assert tuple(curve) == AFTER and curve[AFTER[-1]] == 1.0
+    assert choice.score != "magnitude" or set(curve.values()) == {1.0}
 
 
-def test_random_choices_agree_as_chance_says(choices: Choices) -> None:
-    choice, path = Choice(r=3), "lin1"
-    k, numel = choices.budget(choice, path), 400
-    draws = [set(np.random.default_rng(seed).permutation(numel)[:k].tolist()) for seed in range(400)]
-    agreement = np.mean([len(a & b) / k for a, b in zip(draws[::2], draws[1::2], strict=True)])
-    assert choices.chance(choice, path) == k / numel
-    assert agreement == pytest.approx(k / numel, abs=0.01)
+@given(choice=some_choice)
+def test_agreement_of_all_layers_weighs_each_by_its_budget(choice: Choice) -> None:
+    choice, other = replace(choice, scope="per layer"), replace(choice, scope="per layer", samples=AFTER[0])
+    shares = {path: shared().agreement(choice, other, path) * shared().budget(choice, path) for path in PATHS}
+    expected = sum(shares.values()) / shared().budget(choice, *PATHS)
+    assert shared().agreement(choice, other) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("path", [*PATHS, None])
+@pytest.mark.parametrize("scope", ["per layer", "global"])
+def test_random_choices_agree_as_chance_says(choices: Choices, scope: str, path: str | None) -> None:
+    choice, generator = Choice(r=3, scope=scope), np.random.default_rng(0)
+    numel = {one: m * n for one, (m, n) in choices.shapes.items() if scope == "global" or path in (one, None)}
+    budgets = {one: choices.budget(choice, one) for one in numel}
+    if scope == "global":
+        numel, budgets = {"": sum(numel.values())}, {"": sum(budgets.values())}
+    pairs = 300
+    common = sum(
+        len(set(generator.permutation(size)[: budgets[one]]) & set(generator.permutation(size)[: budgets[one]]))
+        for one, size in numel.items()
+        for _ in range(pairs)
+    )
+    assert choices.chance(choice, path) == pytest.approx(common / pairs / sum(budgets.values()), abs=0.01)
 
 
 def test_a_number_of_samples_that_was_not_kept_is_refused(choices: Choices) -> None:

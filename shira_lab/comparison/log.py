@@ -14,12 +14,13 @@ from shira_lab.comparison.results import Comparison
 from shira_lab.errors import ConfigError, StorageError
 from shira_lab.files import read_bytes
 
-SHIPPED = "runs.jsonl"
+SHIPPED = "runs.jsonl"  # made by scripts/compare.py
+POSITIONS = "positions.jsonl"  # made by scripts/choose_positions.py
 
 
-def shipped() -> Comparison:
-    """The comparison on the embedded model that ships with the package, made by ``scripts/compare.py``."""
-    with as_file(files("shira_lab.comparison") / SHIPPED) as path:
+def shipped(name: str = SHIPPED) -> Comparison:
+    """A comparison on the embedded model that ships with the package, ``SHIPPED`` or ``POSITIONS``."""
+    with as_file(files("shira_lab.comparison") / name) as path:
         return read_log(path)
 
 

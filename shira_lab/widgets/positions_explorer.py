@@ -93,7 +93,7 @@ class PositionsExplorer(App):
     @property
     def agreement(self) -> float:
         """Share of the positions that are also chosen from all samples."""
-        return self.choices.agreement_with_all(self.choice, self.layer)[self.choices.samples.index(self.samples)]
+        return self.choices.agreement_with_all(self.choice, self.layer)[self.samples]
 
     @traitlets.validate("layer")
     def _known_layer(self, proposal: Any) -> str:
@@ -157,7 +157,7 @@ class PositionsExplorer(App):
 
     def _compare(self) -> None:
         curves = {
-            name: self.choices.agreement_with_all(replace(self.choice, reduction=reduction), self.layer)
+            name: list(self.choices.agreement_with_all(replace(self.choice, reduction=reduction), self.layer).values())
             for reduction, name in REDUCTION_NAMES.items()
         }
         self._curves.show(self.choices.samples, self.samples, curves, self.choices.chance(self.choice, self.layer))
