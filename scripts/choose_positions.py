@@ -12,11 +12,16 @@ from pathlib import Path
 import torch
 from compare import ensure
 
+from shira_lab.calibration import Reduction
 from shira_lab.comparison.log import begin_log, read_log
 from shira_lab.comparison.records import Cell, Protocol
 
 R = 4
-SAMPLES = (32, 8, 128)
+#: Ways to calibrate, (samples, reduction): first those that change one thing at a time, then the rest.
+CALIBRATIONS: tuple[tuple[tuple[int, Reduction], ...], ...] = (
+    ((32, "mean_abs"), (32, "abs_mean"), (8, "mean_abs"), (128, "mean_abs")),
+    ((8, "abs_mean"), (128, "abs_mean")),
+)
 PROTOCOL = Protocol(
     reference_world=None,
     steps=60,
@@ -32,9 +37,9 @@ def cells() -> list[Cell]:
     uncalibrated = [Cell("shira", mask_type, R) for mask_type in ("magnitude", "random")]
     calibrated = [
         Cell("shira", mask_type, R, samples, reduction)
-        for reduction in ("mean_abs", "abs_mean")
-        for samples in SAMPLES
+        for group in CALIBRATIONS
         for mask_type in ("gradient", "snip")
+        for samples, reduction in group
     ]
     return uncalibrated + calibrated
 

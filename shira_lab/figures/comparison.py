@@ -29,7 +29,8 @@ def seeds_figure(comparison: Comparison, measure: Measure = EXCESS) -> Figure:
     budgets = sorted({cell.r for cell in comparison.cells if cell.r is not None})
     height = {family: len(families) - 1 - place for place, family in enumerate(families)}
     traces = []
-    for number, r in enumerate([*budgets, None]):
+    every_r = [*budgets, None] if any(cell.r is None for cell in comparison.cells) else budgets
+    for number, r in enumerate(every_r):
         cells = [cell for cell in comparison.cells if cell.r == r]
         shift = 0.22 * ((len(budgets) - 1) / 2 - number) if r is not None else 0.0
         look = {"color": _COLOURS[number] if r is not None else BLACK, "symbol": _SYMBOLS[number]}
