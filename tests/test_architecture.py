@@ -17,7 +17,7 @@ FLOORS = [
     for rooms in (
         "errors files",
         "budget combine costs interference masks overview rank spectrum",
-        "calibration compact config face inject inspection layers mixed model modules_to_save patterns "
+        "calibration choices compact config face inject inspection layers mixed model modules_to_save patterns "
         "placement pretrained recipe shelf state_dicts storage targets tasks tensor_files tree tuner "
         "weighted",
         "architectures comparison embedded hub training worlds",
