@@ -1,7 +1,7 @@
 """Figures: plain data in (positions, spectra, a run's history), a plotly figure or the bytes of a PNG out."""
 
 from shira_lab.figures.budget import budget_figure
-from shira_lab.figures.choices import agreement_figure, column_scale_figure
+from shira_lab.figures.choices import agreement_figure, column_entries_figure
 from shira_lab.figures.comparison import (
     forgetting_figure,
     rank_against_excess_figure,
@@ -22,6 +22,7 @@ __all__ = [
     "MaskProfile",
     "agreement_figure",
     "budget_figure",
+    "column_entries_figure",
     "column_scale_figure",
     "costs_in_words",
     "costs_svg",

@@ -35,7 +35,7 @@ def agreement_figure(curves: Mapping[str, Mapping[int, float]], chance: float, t
     return figure.update_yaxes(range=[0, 1.05], tickformat=".0%")
 
 
-def column_scale_figure(scales: ArrayLike, entries: Mapping[str, ArrayLike], title: str) -> Figure:
+def column_entries_figure(scales: ArrayLike, entries: Mapping[str, ArrayLike], title: str) -> Figure:
     """Each column of a weight as a point: its scale, and how many of its entries train.
 
     Args:
