@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from functools import cache
 
+import choose_positions
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,7 @@ from shira_lab import ShiraConfig, calibrate, get_peft_model
 from shira_lab.budget import max_r, num_params
 from shira_lab.calibration import running_calibration
 from shira_lab.choices import Choice, Choices
+from shira_lab.comparison.log import POSITIONS, shipped
 from shira_lab.errors import ConfigError, MaskError
 from shira_lab.masks import find_mask
 from shira_lab.masks.across_layers import global_positions, rank_pattern
@@ -230,3 +232,16 @@ def test_random_choices_agree_as_chance_says(choices: Choices, scope: str, path:
 def test_a_number_of_samples_that_was_not_kept_is_refused(choices: Choices) -> None:
     with pytest.raises(ConfigError, match=re.escape("after 2 samples was not kept; there are 1, 3, 6.")):
         choices.positions(Choice(r=1, samples=2), "lin0")
+
+
+# ---- what ships -----------------------------------------------------------------------------------------------------
+
+
+def test_the_shipped_runs_are_those_of_the_script() -> None:
+    results = shipped(POSITIONS)
+    assert results.protocol == choose_positions.PROTOCOL
+    assert list(results.cells) and set(results.cells) == set(choose_positions.cells())
+    assert len(results.runs) == len(results.cells) * (
+        len(results.protocol.learning_rates) + len(results.protocol.seeds)
+    )
+    assert not [cell.label for cell in results.cells if results.at_edge(cell)]
