@@ -4,6 +4,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from shira_lab.masks import registry
+
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("repeatable")
 
@@ -11,6 +13,12 @@ settings.load_profile("repeatable")
 @pytest.fixture(autouse=True)
 def seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mask type that a test registers is gone after it."""
+    monkeypatch.setattr(registry, "_MASKS", dict(registry._MASKS))
 
 
 @pytest.fixture(autouse=True, scope="session")

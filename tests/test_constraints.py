@@ -43,7 +43,7 @@ def test_the_oldest_python_that_is_promised_can_install_every_pin() -> None:
 
 
 def test_the_pins_that_hold_the_widgets_together_are_kept() -> None:
-    assert PINS["ipykernel"] == "7.4.0" and PINS["anywidget"] == "0.11.0" and PINS["jsonschema"] == "4.24.1"
+    assert PINS["ipykernel"] == "7.4.0" and PINS["anywidget"] == "0.9.16" and PINS["jsonschema"] == "4.24.1"
 
 
 def test_no_pin_is_bound_to_one_build_of_torch() -> None:

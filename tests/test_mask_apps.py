@@ -11,7 +11,7 @@ from torch import nn
 from shira_lab import ShiraConfig, ShiraError, get_peft_model, mask_types
 from shira_lab.budget import max_r
 from shira_lab.errors import ConfigError, MaskError
-from shira_lab.masks import mask_positions, registry
+from shira_lab.masks import mask_positions
 from shira_lab.masks.positions import from_mask
 from shira_lab.widgets import MaskExplorer, MaskOverlap, MaskPainter
 from shira_lab.widgets.mask_overlap import BESIDE, OVER
@@ -189,7 +189,6 @@ def painter(model: nn.Module) -> Iterator[MaskPainter]:
     app = MaskPainter(model, r=3)
     yield app
     app.close()
-    registry._MASKS.pop("drawn", None)
 
 
 DIAGONAL = torch.eye(SIZE)
@@ -262,10 +261,7 @@ def test_painters_of_two_names_can_be_compared(painter: MaskPainter, model: nn.M
     painter.paint(DIAGONAL)
     other = MaskPainter(model, name="other")
     other.paint(DIAGONAL.flip(0))
-    try:
-        assert MaskOverlap(model, mask_type_1="drawn", mask_type_2="other", r_1=1, r_2=1).overlap.share < 0.2
-    finally:
-        registry._MASKS.pop("other")
+    assert MaskOverlap(model, mask_type_1="drawn", mask_type_2="other", r_1=1, r_2=1).overlap.share < 0.2
     with pytest.raises(MaskError, match="The mask type 'random' is built in"):
         MaskPainter(model, name="random")
 

@@ -14,7 +14,6 @@ from shira_lab import masks
 from shira_lab.budget import max_r, num_params
 from shira_lab.errors import ConfigError, MaskError
 from shira_lab.masks import random as random_module
-from shira_lab.masks import registry
 
 TYPES = ("random", "magnitude", "gradient", "snip", "struct", "block", "row_col")
 NESTED = ("random", "magnitude", "gradient", "snip", "struct")
@@ -237,12 +236,7 @@ def test_a_block_size_is_a_positive_integer(size: object) -> None:
 # ---- names ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_MASKS", dict(registry._MASKS))
-
-
-def test_a_registered_function_is_a_mask_type_and_running_the_cell_again_replaces_it(fresh_registry: None) -> None:
+def test_a_registered_function_is_a_mask_type_and_running_the_cell_again_replaces_it() -> None:
     assert masks.mask_types() == TYPES
     for _ in range(2):
 
@@ -261,7 +255,7 @@ def test_a_mask_types_name_is_an_identifier(name: object) -> None:
         masks.register_mask(name)
 
 
-def test_built_in_names_are_taken_and_only_functions_are_masks(fresh_registry: None) -> None:
+def test_built_in_names_are_taken_and_only_functions_are_masks() -> None:
     with pytest.raises(MaskError, match="The mask type 'random' is built in; choose another name"):
         masks.register_mask("random")
     with pytest.raises(MaskError, match="The mask type 'mine' should be a function"):

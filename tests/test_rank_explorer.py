@@ -12,7 +12,6 @@ from torch import nn
 from shira_lab import ShiraError, register_mask
 from shira_lab.budget import max_r, num_params
 from shira_lab.errors import ConfigError
-from shira_lab.masks import registry
 from shira_lab.rank import expected_empty_rows, expected_rank
 from shira_lab.widgets import RankExplorer
 from shira_lab.widgets.ranks_table import LORA
@@ -25,11 +24,6 @@ def explorer() -> Iterator[RankExplorer]:
     app = RankExplorer(shape=SMALL, r=2, mask_types="random, magnitude, row_col")
     yield app
     app.close()
-
-
-@pytest.fixture
-def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_MASKS", dict(registry._MASKS))
 
 
 def table_of(app: RankExplorer) -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ from shira_lab import ShiraConfig, ShiraError, get_peft_model, register_mask
 from shira_lab.budget import max_r, num_params
 from shira_lab.errors import ConfigError
 from shira_lab.hub import load_model
-from shira_lab.masks import mask_types, registry
+from shira_lab.masks import mask_types
 from shira_lab.masks.function import MaskFn
 from shira_lab.widgets import FineTuneLab, MaskExplorer
 from shira_lab.widgets.fine_tune_lab import AFTER, BEFORE, OFF
@@ -132,15 +132,14 @@ def test_controls_can_be_hidden(model: nn.Module) -> None:
 
 
 @pytest.fixture
-def stripes() -> Iterator[MaskFn]:
+def stripes() -> MaskFn:
     @register_mask("stripes")
     def mask_fn(base_layer: nn.Module, r: int, **kwargs: object) -> torch.Tensor:
         mask = torch.zeros_like(base_layer.weight)
         mask.view(-1)[: num_params(r, tuple(mask.shape))] = 1
         return mask
 
-    yield mask_fn
-    del registry._MASKS["stripes"]
+    return mask_fn
 
 
 def test_a_mask_that_is_registered_later_can_be_chosen(explorer: MaskExplorer, request: pytest.FixtureRequest) -> None:
@@ -156,12 +155,9 @@ def test_a_broken_mask_function_is_a_sentence_in_the_status_line(explorer: MaskE
     def mask_fn(base_layer: nn.Module, r: int, **kwargs: object) -> torch.Tensor:
         raise KeyError("row")
 
-    try:
-        explorer.mask_type = "broken"
-        assert "KeyError: " in text_of(explorer.status.value)
-        assert explorer.picture() is None
-    finally:
-        del registry._MASKS["broken"]
+    explorer.mask_type = "broken"
+    assert "KeyError: " in text_of(explorer.status.value)
+    assert explorer.picture() is None
 
 
 def test_gradient_masks_ask_for_batches_or_use_them() -> None:

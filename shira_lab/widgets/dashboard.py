@@ -16,6 +16,7 @@ from shira_lab.widgets.fine_tune_lab import FineTuneLab
 from shira_lab.widgets.mask_explorer import MaskExplorer
 from shira_lab.widgets.mask_overlap import MaskOverlap
 from shira_lab.widgets.mask_painter import MaskPainter
+from shira_lab.widgets.positions_explorer import PositionsExplorer
 from shira_lab.widgets.rank_explorer import RankExplorer
 
 #: What each tab shows, made from a model and its tokenizer.
@@ -25,6 +26,7 @@ TABS: Mapping[str, Callable[[PreTrainedModel, PreTrainedTokenizerBase], App]] = 
     "Paint a mask": lambda model, tokenizer: MaskPainter(model),
     "Budgets": lambda model, tokenizer: BudgetExplorer(model="embedded"),
     "Ranks": lambda model, tokenizer: RankExplorer(),
+    "Positions": lambda model, tokenizer: PositionsExplorer(model, tokenizer),
     "Fine-tune": lambda model, tokenizer: FineTuneLab(),
     "Comparisons": lambda model, tokenizer: ComparisonTable(),
 }
