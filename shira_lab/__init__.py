@@ -4,6 +4,8 @@ The names are PEFT's. The layers of the package, each importing only what stands
 tensors; adapters on models (here); training and data; figures; widgets.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from shira_lab.calibration import calibrate
 from shira_lab.config import AdapterConfig, LoraConfig, ShiraConfig
 from shira_lab.errors import ShiraError
@@ -19,6 +21,9 @@ from shira_lab.state_dicts import (
 )
 from shira_lab.tasks import TaskType
 
+if TYPE_CHECKING:
+    from shira_lab.hub import load_model
+
 __all__ = [
     "AdapterConfig",
     "LoraConfig",
@@ -32,9 +37,19 @@ __all__ = [
     "get_peft_model",
     "get_peft_model_state_dict",
     "inject_adapter_in_model",
+    "load_model",
     "mask_types",
     "register_mask",
     "set_base_model_state_dict",
     "set_peft_model_state_dict",
     "spectrum",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """``shira_lab.load_model`` brings transformers with it, so it is imported when it is asked for."""
+    if name == "load_model":
+        from shira_lab.hub import load_model
+
+        return load_model
+    raise AttributeError(f"module 'shira_lab' has no attribute {name!r}")

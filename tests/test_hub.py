@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 
+import shira_lab
 from shira_lab import hub
 from shira_lab.errors import ShiraError
 from shira_lab.hub import load_model
@@ -115,3 +118,11 @@ def test_only_one_kind_of_weights_is_downloaded(
     monkeypatch.setattr(hub, "snapshot_download", lambda name, **options: asked.update(options) or "folder")
     hub._download("someone/tales")
     assert set(asked["allow_patterns"]) == {"*.json", "*.txt", "*.model", weights}
+
+
+def test_the_package_has_load_model_without_importing_it_at_first() -> None:
+    look = "import shira_lab, sys; print('transformers' in sys.modules, shira_lab.load_model.__module__)"
+    answer = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["False", "shira_lab.hub"]
+    with pytest.raises(AttributeError, match="module 'shira_lab' has no attribute 'load_models'"):
+        shira_lab.load_models  # noqa: B018
