@@ -64,7 +64,7 @@ class Protocol:
     eval_stories: int = 32
     samples: int = 60
     temperature: float = 0.5
-    learning_rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+    learning_rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.02, 0.03, 0.05, 0.1, 0.3)
     tuning_seed: int = 100
     seeds: tuple[int, ...] = (0, 1, 2)
 
