@@ -6,20 +6,20 @@ tensors; adapters on models (here); training and data; figures; widgets.
 
 from typing import TYPE_CHECKING, Any
 
+from shira_lab.adapters.inject import inject_adapter_in_model
+from shira_lab.adapters.tasks import TaskType
 from shira_lab.calibration import calibrate
 from shira_lab.config import AdapterConfig, LoraConfig, ShiraConfig
 from shira_lab.errors import ShiraError
-from shira_lab.inject import inject_adapter_in_model
 from shira_lab.masks import mask_types, register_mask
 from shira_lab.model import PeftModel, get_peft_model
 from shira_lab.spectrum import Spectrum, spectrum
-from shira_lab.state_dicts import (
+from shira_lab.storage.state_dicts import (
     get_base_model_state_dict,
     get_peft_model_state_dict,
     set_base_model_state_dict,
     set_peft_model_state_dict,
 )
-from shira_lab.tasks import TaskType
 
 if TYPE_CHECKING:
     from shira_lab.hub import load_model

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
+from shira_lab.adapters.patterns import all_of, check_patterns, first_match, names_or_pattern
+from shira_lab.adapters.tasks import TaskType
 from shira_lab.budget import check_r
 from shira_lab.errors import ConfigError
 from shira_lab.files import read_json, write_atomic
 from shira_lab.masks import MaskFn, find_mask, mask_types
-from shira_lab.patterns import all_of, check_patterns, first_match, names_or_pattern
-from shira_lab.tasks import TaskType
 
 CONFIG_NAME = "adapter_config.json"
 #: The fields of a :class:`ShiraConfig` that say which positions train.
@@ -44,8 +44,8 @@ class AdapterConfig:
         inference_mode: the adapter is loaded to be used, not trained.
         scale: factor of the whole update, 1 as trained; ``set_scale`` changes it. PEFT ignores it, with a warning.
         scale_pattern: scale by layer, as ``rank_pattern``.
-        task_type: a :class:`~shira_lab.tasks.TaskType`, or None. The head of a classification or question answering
-            model is added to ``modules_to_save``, because nobody has trained it yet.
+        task_type: a :class:`~shira_lab.adapters.tasks.TaskType`, or None. The head of a classification or question
+            answering model is added to ``modules_to_save``, because nobody has trained it yet.
         extra: fields of a file that this package does not know, kept for the round trip.
     """
 

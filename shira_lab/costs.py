@@ -33,7 +33,7 @@ class Cost:
         optimizer: AdamW's two float32 moments for each trained number.
         activations: what the forward pass keeps for the backward pass.
         file: what is saved in PEFT's layout, without the file's header.
-        compact_file: the same in the form of :mod:`shira_lab.compact`.
+        compact_file: the same in the form of :mod:`shira_lab.storage.compact`.
     """
 
     trained: int

@@ -1,7 +1,7 @@
 """PEFT's face: the same names, so that code written here runs there after changing its import lines, and the other way.
 
-:class:`PeftModel` is thin; what it does happens in :class:`~shira_lab.tuner.AdapterModel`, and
-:mod:`shira_lab.pretrained` is its part that meets the disk.
+:class:`PeftModel` is thin; what it does happens in :class:`~shira_lab.adapters.tuner.AdapterModel`, and
+:mod:`shira_lab.storage.pretrained` is its part that meets the disk.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,17 +10,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from shira_lab.adapters.mixed import mixed_batch
+from shira_lab.adapters.targets import find_targets
+from shira_lab.adapters.tuner import AdapterModel
+from shira_lab.adapters.weighted import add_weighted_adapter
 from shira_lab.calibration import calibrate
 from shira_lab.combine import CombinationType, MajoritySignMethod
 from shira_lab.config import AdapterConfig, ShiraConfig
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 from shira_lab.masks.function import wants_gradient
-from shira_lab.mixed import mixed_batch
-from shira_lab.pretrained import PretrainedMixin
-from shira_lab.targets import find_targets
-from shira_lab.tuner import AdapterModel
-from shira_lab.weighted import add_weighted_adapter
+from shira_lab.storage.pretrained import PretrainedMixin
 
 #: Batches to calibrate on, or what :func:`~shira_lab.calibration.calibrate` made of them.
 Calibration = Iterable[Any] | dict[str, Tensor]
@@ -54,7 +54,7 @@ class PeftModel(PretrainedMixin):
     """A model with adapters.
 
     Attributes:
-        base_model: the :class:`~shira_lab.tuner.AdapterModel`; ``base_model.model`` is the user's model.
+        base_model: the :class:`~shira_lab.adapters.tuner.AdapterModel`; ``base_model.model`` is the user's model.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -81,7 +81,7 @@ class PeftModel(PretrainedMixin):
                 it would get alone, up to the rounding of matrix products of another size.
 
         Raises:
-            AdapterError: when ``adapter_names`` cannot be honoured; see :func:`shira_lab.mixed.mixed_batch`.
+            AdapterError: when ``adapter_names`` cannot be honoured; see :func:`shira_lab.adapters.mixed.mixed_batch`.
         """
         if adapter_names is None:
             return self.base_model(*args, **kwargs)
@@ -162,7 +162,7 @@ class PeftModel(PretrainedMixin):
 
         "linear" is exact: the sum of w_i * delta_i, each entry rounded once. What the other types do, and what
         ``density`` is a share of, says :func:`shira_lab.combine.combine`; how the result keeps the form
-        r(m + n) of an ordinary adapter, :mod:`shira_lab.weighted`.
+        r(m + n) of an ordinary adapter, :mod:`shira_lab.adapters.weighted`.
 
         Raises:
             AdapterError: when an adapter is missing or no SHiRA adapter, when an argument cannot work, or when a layer

@@ -17,9 +17,7 @@ FLOORS = [
     for rooms in (
         "errors files",
         "budget combine costs interference masks overview rank spectrum",
-        "calibration choices compact config inject inspection layers mixed model modules_to_save patterns "
-        "placement pretrained recipe shelf state_dicts storage targets tasks tensor_files tree tuner "
-        "weighted",
+        "adapters calibration choices config layers model storage",
         "architectures comparison embedded face hub training worlds",
         "figures",
         "report widgets",

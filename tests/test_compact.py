@@ -12,11 +12,11 @@ from torch import nn
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_peft_model
 from shira_lab.budget import num_params
-from shira_lab.compact import _decode, _encode, pack, unpack
 from shira_lab.errors import StorageError
 from shira_lab.masks.positions import to_indices
 from shira_lab.masks.random import random_positions
-from shira_lab.tensor_files import COMPACT_NAME, WEIGHTS_NAME
+from shira_lab.storage.compact import _decode, _encode, pack, unpack
+from shira_lab.storage.tensor_files import COMPACT_NAME, WEIGHTS_NAME
 
 
 def adapter_tensors(shape: tuple[int, int], r: int, seed: int) -> dict[str, torch.Tensor]:

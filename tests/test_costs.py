@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_peft_model
 from shira_lab.architectures import GROUPS, Architecture, find_architecture
 from shira_lab.budget import max_r, num_params
-from shira_lab.compact import pack
 from shira_lab.costs import Cost, compact_bytes, full_cost, in_units, lora_cost, shira_cost
 from shira_lab.errors import ConfigError
 from shira_lab.hub import load_model
 from shira_lab.layers import ShiraAdapter
 from shira_lab.masks.random import random_positions
+from shira_lab.storage.compact import pack
 
 R, BATCH, LENGTH = 8, 2, 48
 METHODS = ("SHiRA", "LoRA", "full")

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import save_file
 from shira_lab.cli import main
 from shira_lab.hub import load_model
-from shira_lab.storage import adapter_tensors
+from shira_lab.storage.adapter import adapter_tensors
 from shira_lab.training.finetune import finetune
 from shira_lab.training.history import Settings
 

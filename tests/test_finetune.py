@@ -12,7 +12,7 @@ from transformers import OPTForCausalLM
 from shira_lab import PeftModel, ShiraConfig, get_peft_model
 from shira_lab.errors import AdapterError, ConfigError, ShiraError, StorageError
 from shira_lab.hub import load_model
-from shira_lab.storage import adapter_tensors
+from shira_lab.storage.adapter import adapter_tensors
 from shira_lab.training.checkpoints import last_checkpoint
 from shira_lab.training.evaluate import sample
 from shira_lab.training.finetune import finetune

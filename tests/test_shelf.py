@@ -8,8 +8,8 @@ from tiny import MLP, fill_randomly, same_bits, snapshot
 from torch import Tensor, nn
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig
+from shira_lab.adapters.shelf import AdapterShelf
 from shira_lab.errors import StorageError
-from shira_lab.shelf import AdapterShelf
 
 WEIGHTS = "adapter_model.safetensors"
 

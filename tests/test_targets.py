@@ -7,8 +7,8 @@ from tiny import MLP, tiny_classifier, tiny_opt
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from shira_lab import LoraConfig, ShiraConfig, get_peft_model
+from shira_lab.adapters.targets import DEFAULT_TARGETS
 from shira_lab.errors import ConfigError
-from shira_lab.targets import DEFAULT_TARGETS
 
 SELECTIONS = [
     {"target_modules": ["q_proj", "v_proj"]},

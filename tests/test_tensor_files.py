@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig
 from shira_lab.errors import StorageError
-from shira_lab.tensor_files import COMPACT_NAME, PICKLE_NAME, WEIGHTS_NAME
+from shira_lab.storage.tensor_files import COMPACT_NAME, PICKLE_NAME, WEIGHTS_NAME
 
 SHIRA = ShiraConfig(r=2, target_modules=["lin0", "lin1"], random_seed=0)
 VALUES = "base_model.model.lin1.shira_weight"

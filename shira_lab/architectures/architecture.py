@@ -13,6 +13,7 @@ from typing import Final
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
+from shira_lab.adapters.targets import find_targets, walk
 from shira_lab.architectures.activations import bytes_per_token
 from shira_lab.architectures.known import known_config, known_models
 from shira_lab.budget import Shape, check_budget
@@ -21,7 +22,6 @@ from shira_lab.costs import Cost, full_cost, lora_cost, shira_cost
 from shira_lab.errors import ConfigError, ShiraError
 from shira_lab.hub import load_config
 from shira_lab.masks.positions import shape_of
-from shira_lab.targets import find_targets, walk
 
 #: Groups of layers that exist in every architecture, whatever its layers are called.
 GROUPS: Final = ("all-linear", "query-value", "attention", "feed-forward")

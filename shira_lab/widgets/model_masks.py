@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from shira_lab.adapters.recipe import draw_positions
+from shira_lab.adapters.targets import find_targets, walk
 from shira_lab.budget import Shape
 from shira_lab.calibration import calibrate
 from shira_lab.config import ShiraConfig
@@ -14,8 +16,6 @@ from shira_lab.masks import mask_types
 from shira_lab.masks.function import wants_gradient
 from shira_lab.masks.positions import shape_of
 from shira_lab.model import PeftModel
-from shira_lab.recipe import draw_positions
-from shira_lab.targets import find_targets, walk
 
 
 class ModelMasks:

@@ -10,6 +10,7 @@ import traitlets
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from shira_lab.adapters.targets import find_targets
 from shira_lab.budget import check_budget, max_r
 from shira_lab.calibration import REDUCTION_NAMES, Gradients, Reduction, running_calibration
 from shira_lab.choices import Choice, Choices, Scope
@@ -17,7 +18,6 @@ from shira_lab.config import ShiraConfig
 from shira_lab.errors import ConfigError
 from shira_lab.figures import mask_png, mask_profile
 from shira_lab.masks.scores import SCORES
-from shira_lab.targets import find_targets
 from shira_lab.training.history import Settings
 from shira_lab.training.stories import Stories
 from shira_lab.widgets.app import App

@@ -8,6 +8,7 @@ import ipywidgets
 import traitlets
 from torch import nn
 
+from shira_lab.adapters.recipe import draw_positions
 from shira_lab.budget import Shape, check_budget, density, max_r, num_params
 from shira_lab.config import ShiraConfig
 from shira_lab.errors import ConfigError
@@ -16,7 +17,6 @@ from shira_lab.masks import find_mask, mask_types
 from shira_lab.masks.function import wants_gradient
 from shira_lab.masks.heavy_tails import heavy_tailed_layer
 from shira_lab.rank import RankReport, lora_spectrum
-from shira_lab.recipe import draw_positions
 from shira_lab.spectrum import Spectrum
 from shira_lab.widgets.app import App
 from shira_lab.widgets.check_group import CheckGroup, split_names

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from shira_lab.adapters.targets import find_targets, walk
 from shira_lab.budget import num_params
 from shira_lab.errors import AdapterError
 from shira_lab.hub import load_model
 from shira_lab.masks.positions import shape_of
 from shira_lab.model import PeftModel
-from shira_lab.targets import find_targets, walk
 from shira_lab.training.data import collate, encode
 from shira_lab.training.evaluate import sample
 from shira_lab.training.finetune import finetune

@@ -2,11 +2,11 @@
 
 from torch import Tensor, nn
 
+from shira_lab.adapters.tree import AdapterTree
 from shira_lab.errors import AdapterError
 from shira_lab.masks.positions import shape_of
 from shira_lab.model import PeftModel
-from shira_lab.storage import PREFIX, Expected, LoadResult, adapter_tensors, check_tensors, fill_adapter
-from shira_lab.tree import AdapterTree
+from shira_lab.storage.adapter import PREFIX, Expected, LoadResult, adapter_tensors, check_tensors, fill_adapter
 
 
 def get_peft_model_state_dict(model: nn.Module, adapter_name: str = "default") -> dict[str, Tensor]:

@@ -5,11 +5,11 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from shira_lab.adapters.targets import walk
+from shira_lab.adapters.tasks import TASK_HEADS
 from shira_lab.config import AdapterConfig
 from shira_lab.errors import AdapterError, ConfigError
 from shira_lab.layers import AdapterLayer
-from shira_lab.targets import walk
-from shira_lab.tasks import TASK_HEADS
 
 C = TypeVar("C", bound=AdapterConfig)
 

@@ -11,19 +11,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from shira_lab.adapters.modules_to_save import find_modules_to_save, with_task_head
+from shira_lab.adapters.targets import find_targets
+from shira_lab.adapters.tree import AdapterTree
+from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.budget import Shape, check_budget
-from shira_lab.compact import pack, unpack
 from shira_lab.config import CONFIG_NAME, AdapterConfig, LoraConfig
 from shira_lab.errors import StorageError
 from shira_lab.files import read_json, write_atomic
 from shira_lab.layers import ShiraAdapter
 from shira_lab.layers.kinds import is_conv1d
 from shira_lab.masks.positions import from_indices, shape_of
-from shira_lab.modules_to_save import find_modules_to_save, with_task_head
-from shira_lab.targets import find_targets
-from shira_lab.tensor_files import COMPACT_NAME, TENSOR_FILES, WEIGHTS_NAME, encode, find_tensors, read_tensors
-from shira_lab.tree import AdapterTree
-from shira_lab.tuner import AdapterModel
+from shira_lab.storage.compact import pack, unpack
+from shira_lab.storage.tensor_files import COMPACT_NAME, TENSOR_FILES, WEIGHTS_NAME, encode, find_tensors, read_tensors
 
 PREFIX = "base_model.model."
 
@@ -71,8 +71,8 @@ def save_adapter(model: AdapterModel, name: str, folder: Path, file: str = WEIGH
     """Write an adapter into ``folder``: the tensors first, then the config that makes the folder an adapter.
 
     Args:
-        file: one of :data:`~shira_lab.tensor_files.TENSOR_FILES`. PEFT does not read :data:`COMPACT_NAME`, the form of
-            :mod:`shira_lab.compact`.
+        file: one of :data:`~shira_lab.storage.tensor_files.TENSOR_FILES`. PEFT does not read
+            :data:`COMPACT_NAME`, the form of :mod:`shira_lab.storage.compact`.
 
     Raises:
         StorageError: when the folder cannot be written, or holds an adapter of another kind.

@@ -1,7 +1,7 @@
 """A model and the adapter layers in it, to be walked through and switched on and off.
 
-It knows layers and no configs, which :mod:`shira_lab.tuner` adds. It is all that there is of a model whose adapters
-were put into it by :func:`~shira_lab.inject.inject_adapter_in_model`.
+It knows layers and no configs, which :mod:`shira_lab.adapters.tuner` adds. It is all that there is of a model whose
+adapters were put into it by :func:`~shira_lab.adapters.inject.inject_adapter_in_model`.
 """
 
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import nn
 
+from shira_lab.adapters.modules_to_save import ModulesToSaveWrapper
+from shira_lab.adapters.targets import walk
 from shira_lab.layers import AdapterLayer
-from shira_lab.modules_to_save import ModulesToSaveWrapper
-from shira_lab.targets import walk
 
 
 class AdapterTree(nn.Module):

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from shira_lab.adapters.tuner import BASE, AdapterModel
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
-from shira_lab.tuner import BASE, AdapterModel
 
 
 @contextmanager

@@ -10,7 +10,7 @@ def inject_adapter_in_model(peft_config: AdapterConfig, model: nn.Module, adapte
     """Put an adapter into ``model``, active, and return the same object.
 
     What :class:`~shira_lab.model.PeftModel` does is not at hand then;
-    :func:`~shira_lab.state_dicts.get_peft_model_state_dict` and its counterpart save and load the adapter.
+    :func:`~shira_lab.storage.state_dicts.get_peft_model_state_dict` and its counterpart save and load the adapter.
 
     Raises:
         ShiraError: when the config does not fit the model; the model is as before.

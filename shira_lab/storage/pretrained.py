@@ -9,12 +9,12 @@ from typing import Any, Self
 import torch
 from torch import nn
 
+from shira_lab.adapters.placement import check_placement
+from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.config import AdapterConfig
 from shira_lab.errors import ShiraError, StorageError
-from shira_lab.placement import check_placement
-from shira_lab.storage import LoadResult, fill_adapter, read_adapter, save_adapter
-from shira_lab.tensor_files import COMPACT_NAME, PICKLE_NAME, WEIGHTS_NAME
-from shira_lab.tuner import AdapterModel
+from shira_lab.storage.adapter import LoadResult, fill_adapter, read_adapter, save_adapter
+from shira_lab.storage.tensor_files import COMPACT_NAME, PICKLE_NAME, WEIGHTS_NAME
 
 
 class PretrainedMixin(nn.Module):

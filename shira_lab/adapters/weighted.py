@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.budget import Shape, max_r, num_params
 from shira_lab.combine import CombinationType, MajoritySignMethod, SparseDelta, check_combination, combine
 from shira_lab.config import AdapterConfig, ShiraConfig
 from shira_lab.errors import AdapterError
 from shira_lab.layers import ShiraAdapter
 from shira_lab.masks.positions import from_mask
-from shira_lab.tuner import AdapterModel
 
 #: The mask type that a combined adapter is saved with; its positions come from the file, as for every adapter.
 MASK_TYPE = "combined"
