@@ -17,9 +17,9 @@ from shira_lab.training.checkpoints import last_checkpoint
 from shira_lab.training.evaluate import sample
 from shira_lab.training.finetune import finetune
 from shira_lab.training.finetuned import Finetuned
-from shira_lab.training.history import History, Settings
+from shira_lab.training.history import EvalPoint, History, Settings
 from shira_lab.training.methods import delta_weight
-from shira_lab.training.probe import watched
+from shira_lab.training.probe import Probe, watched
 from shira_lab.training.recorder import Recorder
 from shira_lab.training.stories import Stories
 from shira_lab.worlds import get_world
@@ -188,6 +188,13 @@ def test_a_run_that_diverges_says_so_and_keeps_the_last_good_values(
     )
     assert same_bits(good, trained_numbers(finetuned.model))
     assert History.load(tmp_path / "history.json").status == "diverged"
+
+
+def test_a_model_that_is_broken_from_the_start_is_a_run_that_diverges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Probe, "loss", lambda probe, step: EvalPoint(step, float("nan"), 0.3))
+    finetuned = run(dataclasses.replace(SHORT, learning_rate=0.03))
+    assert finetuned.history.status == "diverged" and finetuned.history.evals == []
+    assert finetuned.history.message.startswith("The held-out loss after step 0 is nan: training has diverged")
 
 
 def test_a_checkpoint_of_an_adapter_holds_no_weights_of_the_model(tmp_path: Path) -> None:

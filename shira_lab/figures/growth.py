@@ -13,14 +13,14 @@ from shira_lab.training.history import History, PicturePoint
 #: Pale to dark, as the live picture has it.
 TILES = ((0.0, "#F4F4F4"), (0.5, "#56B4E9"), (1.0, "#003A5C"))
 CURVES = ("rgb(86, 180, 233)", "rgb(0, 58, 92)")
-MAX_PANELS = 5
+MAX_PANELS = 4
 HEIGHT = 560
 
 
-def tiles(picture: PicturePoint) -> NDArray[np.float64]:
+def tiles(picture: PicturePoint) -> NDArray[np.float32]:
     """The largest |entry| under each pixel, (rows, columns)."""
     levels = np.frombuffer(b64decode(picture.levels), dtype=np.uint8).reshape(picture.shape)
-    return levels.astype(np.float64) * (picture.largest / 255)
+    return levels.astype(np.float32) * np.float32(picture.largest / 255)
 
 
 def growth_figure(history: History, layer: str) -> Figure:
@@ -46,7 +46,7 @@ def growth_figure(history: History, layer: str) -> Figure:
     )
     colours = sample_colorscale(CURVES, np.linspace(0, 1, columns).tolist())
     for column, ((picture, ranks), colour) in enumerate(zip(chosen, colours, strict=False), start=1):
-        figure.add_heatmap(z=np.round(tiles(picture), 6).tolist(), coloraxis="coloraxis", row=1, col=column)
+        figure.add_heatmap(z=tiles(picture), coloraxis="coloraxis", row=1, col=column)
         figure.add_scatter(
             x=list(range(1, ranks.rank + 1)),
             y=ranks.singular_values[: ranks.rank],

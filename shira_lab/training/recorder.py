@@ -43,10 +43,9 @@ class Recorder(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
+        self._keep(state.global_step)
         if state.global_step == 0:
             self._measure(0, control)
-        else:
-            self._keep(state.global_step)
         return control
 
     def on_log(

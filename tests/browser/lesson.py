@@ -50,8 +50,12 @@ class Lesson:
         return self.cells.filter(has=self.page.locator(".jp-InputArea", has_text=text)).first
 
     def run_all(self) -> None:
-        self.page.get_by_role("menuitem", name="Run", exact=True).click()
-        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        """JupyterLab drops the command while it is still connecting to the kernel, so it is given until it is taken."""
+        first = self.cells.first.locator(".jp-InputPrompt")
+        while first.inner_text() == "[ ]:":
+            self.page.get_by_role("menuitem", name="Run", exact=True).click()
+            self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+            self.page.wait_for_timeout(1000)
         last = self.cells.last.locator(".jp-InputPrompt")
         expect(last).to_have_text(f"[{self.cells.count()}]:", timeout=1000 * RUN_SECONDS)
 
