@@ -18,7 +18,7 @@ FLOORS = [
         "errors files",
         "budget combine costs interference masks overview rank spectrum",
         "adapters calibration choices config layers model storage",
-        "architectures comparison embedded face hub training worlds",
+        "architectures comparison embedded face fusion hub training worlds",
         "figures",
         "report widgets",
         "exercises",
@@ -27,9 +27,11 @@ FLOORS = [
 ]
 # Figures draw plain data: numbers, spectra, and the records that training runs leave.
 FIGURES_KNOW = FLOORS[0] | FLOORS[1] | {"figures"}
-PLAIN_RECORDS = {"shira_lab.training.history"} | {
-    f"shira_lab.comparison.{name}" for name in ("measures", "records", "results")
-}
+PLAIN_RECORDS = (
+    {"shira_lab.training.history"}
+    | {f"shira_lab.comparison.{name}" for name in ("measures", "records", "results")}
+    | {f"shira_lab.fusion.{name}" for name in ("records", "results")}
+)
 
 SLOW_TO_IMPORT = ("IPython", "ipywidgets", "peft", "plotly", "transformers")
 MAX_LINES = 300

@@ -8,6 +8,7 @@ from shira_lab.exercises.comparisons import COMPARE_SEEDS
 from shira_lab.exercises.exact_merge import EXACT_MERGE
 from shira_lab.exercises.exercise import Exercise, Solution, Verdict
 from shira_lab.exercises.fine_tune import TRAINED_NUMBERS
+from shira_lab.exercises.fusion import FUSE, SECOND_CONFIG
 from shira_lab.exercises.magnitude import MAGNITUDE
 from shira_lab.exercises.masks import DISJOINT
 from shira_lab.exercises.own_masks import OWN_MASKS
@@ -35,6 +36,8 @@ EXERCISES = {
         ALWAYS_FULL_RANK,
         OWN_MASKS,
         EXACT_MERGE,
+        SECOND_CONFIG,
+        FUSE,
     )
 }
 

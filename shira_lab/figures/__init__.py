@@ -10,6 +10,7 @@ from shira_lab.figures.comparison import (
 )
 from shira_lab.figures.costs import costs_in_words, costs_svg
 from shira_lab.figures.cover import cover_figure
+from shira_lab.figures.fusion import fused_over_scale_figure, growth_by_pair_figure, losses_figure, losses_svg
 from shira_lab.figures.growth import growth_figure
 from shira_lab.figures.mask import MaskProfile, mask_pixels, mask_png, mask_profile, profile_figure
 from shira_lab.figures.rank import column_scale_figure, expectation_figure
@@ -30,8 +31,12 @@ __all__ = [
     "expectation_figure",
     "figure_png",
     "forgetting_figure",
+    "fused_over_scale_figure",
+    "growth_by_pair_figure",
     "growth_figure",
     "loss_figure",
+    "losses_figure",
+    "losses_svg",
     "mask_pixels",
     "mask_png",
     "mask_profile",

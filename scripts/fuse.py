@@ -1,0 +1,56 @@
+"""Fuse pairs of adapters on the embedded model, and keep what was measured in a log.
+
+Run it again to resume: finished runs are read from the log, trained adapters from the folder. At the end, one trained
+pair is written beside the log, in half precision and the compact form, for the lesson.
+
+    python scripts/fuse.py shira_lab/fusion/runs.jsonl adapters
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+
+from shira_lab.fusion.log import append_run, begin_log
+from shira_lab.fusion.pair import SHIPPED
+from shira_lab.fusion.records import PAIRS, Pair, Protocol
+from shira_lab.fusion.run import adapter_names, run_pair
+from shira_lab.hub import load_model
+from shira_lab.model import PeftModel
+
+SHIPPED_PAIR = Pair("random", "other seed")
+
+
+def ship(adapters: Path, folder: Path, protocol: Protocol) -> None:
+    """Write the trained adapters of the shipped pair into the folder, each named after its world."""
+    model = PeftModel(load_model(protocol.model)[0])
+    names = adapter_names(SHIPPED_PAIR, protocol, protocol.seeds[0])
+    for world, name in zip(protocol.worlds, names, strict=True):
+        model.load_adapter(adapters / name, world)
+    for _, layer in model.base_model.adapter_layers():
+        layer.adapters.half()
+    model.save_pretrained(folder, compact=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("log", type=Path, help="file of the runs, begun or to be gone on with")
+    parser.add_argument("adapters", type=Path, help="folder for the trained adapters")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    protocol = Protocol()
+    done = {(run.pair, run.seed) for run in begin_log(arguments.log, protocol).runs}
+    arguments.adapters.mkdir(parents=True, exist_ok=True)
+    for seed in protocol.seeds:
+        for pair in PAIRS:
+            if (pair, seed) not in done:
+                run = run_pair(pair, protocol, seed, arguments.adapters)
+                append_run(arguments.log, run)
+                clock, grown = time.strftime("%H:%M:%S"), run.growth()
+                print(f"{clock} {pair.label:30} seed {seed}: {run.single:.3f} alone, {grown:+.3f} fused", flush=True)
+    ship(arguments.adapters, arguments.log.parent / SHIPPED, protocol)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Two adapters at once: trained to equal strength on two worlds, added up, and measured on both."""
