@@ -1,7 +1,6 @@
 """A study of fusing as pictures: what fusing costs each pair, and how it depends on the common scale."""
 
 from html import escape
-from operator import methodcaller
 from statistics import fmean
 
 import plotly.graph_objects as go
@@ -60,7 +59,7 @@ def fused_over_scale_figure(study: Study) -> Figure:
 
 def _curve(study: Study, pair: Pair, number: int) -> go.Scatter:
     scales = study.protocol.scales
-    spreads = [study.over_seeds(pair, methodcaller("fused_mean", scale)) for scale in scales]
+    spreads = [study.fused(pair, scale) for scale in scales]
     return go.Scatter(
         x=scales,
         y=[spread.mean for spread in spreads],

@@ -90,6 +90,10 @@ class Shared:
         return self.inner / (self.norms[0] * self.norms[1])
 
     @property
+    def mean_norm(self) -> float:
+        return fmean(self.norms)
+
+    @property
     def relative_awom(self) -> float:
         """||A1^T A2||_F / (||A1||_F ||A2||_F): free of the size of the updates."""
         return self.awom / (self.norms[0] * self.norms[1])

@@ -26,3 +26,11 @@ class Study:
     def over_seeds(self, pair: Pair, measure: Callable[[FusionRun], float]) -> Spread:
         """``measure`` of each run of a pair."""
         return Spread(tuple(measure(run) for run in self.of(pair)))
+
+    def fused(self, pair: Pair, scale: float) -> Spread:
+        """Mean excess over both worlds with both adapters at ``scale``."""
+        return self.over_seeds(pair, lambda run: run.fused_mean(scale))
+
+    def best_scale(self, pair: Pair) -> float:
+        """The common scale with the least mean excess."""
+        return min(self.protocol.scales, key=lambda scale: self.fused(pair, scale).mean)

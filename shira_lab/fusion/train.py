@@ -32,7 +32,7 @@ def train_to(
     """Train the active adapter on ``world`` until its held-out excess is at most ``target`` (nats/token).
 
     The learning rate falls linearly and would be zero after ``steps``. The model is measured the more often the nearer
-    it comes, every second step at last, so that it ends just below the target.
+    it comes, every step at last, so that it ends just below the target.
 
     Returns:
         The steps that it took.
@@ -61,7 +61,7 @@ def train_to(
             if excess <= target:
                 model.eval()
                 return step
-            look += max(2, int((excess - target) / FALL))
+            look += max(1, int((excess - target) / FALL))
     raise ShiraError(
         f"An excess of {target:g} nats/token on '{world.name}' was not reached in {steps} steps; the last one measured "
         f"was {excess:.2f}. Allow more steps, or ask for less."
