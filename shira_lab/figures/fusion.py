@@ -54,6 +54,7 @@ def fused_over_scale_figure(study: Study) -> Figure:
     )  # fmt: skip
     title = "Both adapters at one scale: mean excess over the two worlds, and its deviation over seeds"
     figure = themed([*curves, alone], title, "scale of both adapters", "mean excess (nats/token)")
+    figure.update_xaxes(tickvals=scales)
     return figure.update_layout(showlegend=True, height=440).update_yaxes(rangemode="tozero")
 
 

@@ -46,7 +46,7 @@ def train_to(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda done: min(1.0, (done + 1) / WARM_UP, 1 - done / steps)
     )
-    look, excess = FIRST_LOOK, float("inf")
+    look, excess = min(FIRST_LOOK, steps), float("inf")
     model.train()
     for step in range(1, steps + 1):
         numbers = range((step - 1) * batch_size, step * batch_size)

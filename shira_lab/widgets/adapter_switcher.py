@@ -26,6 +26,9 @@ class AdapterSwitcher(App):
         show: the controls to be seen, ``number`` alone; None for all.
         state: the initial ``number``: 0 for the base model, else the adapter's place on the shelf, from 1.
 
+    Attributes:
+        text: what the model told last.
+
     Raises:
         ConfigError: for a number that is not on the shelf.
     """
@@ -43,7 +46,7 @@ class AdapterSwitcher(App):
         **state: Any,
     ) -> None:
         self.shelf, self.tokenizer, self.prompt = shelf, tokenizer, prompt
-        self.names = shelf.names
+        self.names, self.text = shelf.names, ""
         super().__init__(show, **state)
         self.status, self._card = Status(), ipywidgets.HTML()
         slider = Slider(description="adapter", min=0, max=len(self.names), value=self.number)
@@ -71,11 +74,11 @@ class AdapterSwitcher(App):
         for _, layer in self.shelf.model.base_model.adapter_layers():
             layer.sync()
         switched = time.perf_counter()
-        text = sample(
+        self.text = sample(
             self.shelf.model, self.tokenizer, prompt=self.prompt, temperature=TEMPERATURE, seed=SEED,
             max_new_tokens=TOKENS,
         )[0]  # fmt: skip
         told = time.perf_counter()
-        self._card.value = side_by_side([(name or "base model", text)])
+        self._card.value = side_by_side([(name or "base model", self.text)])
         how = "read from the folder and switched" if read else "switched"
         self.status.say(f"{how} in {1000 * (switched - started):.0f} ms; told in {1000 * (told - switched):.0f} ms.")
