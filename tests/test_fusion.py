@@ -10,6 +10,8 @@ import torch
 from tiny import MLP, fill_randomly
 
 from shira_lab import PeftModel, ShiraConfig
+from shira_lab.adapters.inspection import adapter_interference
+from shira_lab.adapters.shelf import AdapterShelf
 from shira_lab.config import LoraConfig
 from shira_lab.errors import ConfigError, ShiraError, StorageError
 from shira_lab.figures import fused_over_scale_figure, growth_by_pair_figure, losses_figure, losses_svg
@@ -22,9 +24,7 @@ from shira_lab.fusion.run import configs, run_pair
 from shira_lab.fusion.switching import SwitchTimes, switch_times
 from shira_lab.fusion.train import train_to
 from shira_lab.hub import load_model
-from shira_lab.inspection import adapter_interference
 from shira_lab.interference import total
-from shira_lab.shelf import AdapterShelf
 from shira_lab.worlds import get_world
 
 LORA, SAME, OTHER, DISJOINT, MAGNITUDE, MAGNITUDE_DISJOINT = PAIRS

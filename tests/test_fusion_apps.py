@@ -9,11 +9,11 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from shira_lab import PeftModel
+from shira_lab.adapters.shelf import AdapterShelf
 from shira_lab.errors import ConfigError
 from shira_lab.fusion.blends import save_blends
 from shira_lab.fusion.pair import shipped_pair
 from shira_lab.hub import load_model
-from shira_lab.shelf import AdapterShelf
 from shira_lab.training.evaluate import sample, story_loss
 from shira_lab.widgets import AdapterSwitcher, FusionLab
 from shira_lab.worlds import get_world

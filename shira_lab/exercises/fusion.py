@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from shira_lab.adapters.inspection import adapter_interference
 from shira_lab.config import ShiraConfig
 from shira_lab.errors import ShiraError
 from shira_lab.exercises.exercise import Exercise, Solution, Verdict
-from shira_lab.inspection import adapter_interference
 from shira_lab.interference import Interference, total
 from shira_lab.model import PeftModel
 

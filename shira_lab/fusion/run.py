@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from shira_lab.adapters.inspection import adapter_interference
 from shira_lab.config import AdapterConfig, LoraConfig, ShiraConfig
 from shira_lab.fusion.records import Fused, FusionRun, Pair, Protocol, Shared
 from shira_lab.fusion.train import train_to
 from shira_lab.hub import load_model
-from shira_lab.inspection import adapter_interference
 from shira_lab.interference import total
 from shira_lab.model import PeftModel
 from shira_lab.training.evaluate import story_loss

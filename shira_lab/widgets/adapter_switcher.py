@@ -7,8 +7,8 @@ import ipywidgets
 import traitlets
 from transformers import PreTrainedTokenizerBase
 
+from shira_lab.adapters.shelf import AdapterShelf
 from shira_lab.errors import ConfigError
-from shira_lab.shelf import AdapterShelf
 from shira_lab.training.evaluate import sample
 from shira_lab.widgets.app import App
 from shira_lab.widgets.controls import Slider, Status, row
