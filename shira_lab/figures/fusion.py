@@ -12,7 +12,7 @@ from shira_lab.fusion.results import Study
 _COLOURS = (BLACK, BLUE, VERMILLION, GREEN, PURPLE, ORANGE)
 _SYMBOLS = ("x", "circle", "square", "diamond", "triangle-up", "star")
 _ROW = 46  # pixels of a row
-_BAR_WIDTH, _BAR_LEFT, _BAR_ROW = 520, 130, 52  # of the picture of losses, in pixels
+_BAR_WIDTH, _BAR_LEFT, _BAR_ROW = 520, 70, 52  # of the picture of losses, in pixels
 
 
 def growth_by_pair_figure(study: Study) -> Figure:
@@ -112,8 +112,8 @@ def losses_svg(now: dict[str, float], before: dict[str, float], alone: dict[str,
         for world in now
     )
     height = _BAR_ROW * len(now)
+    style = "max-width:100%;font:13px system-ui,sans-serif;fill:currentColor"
     return (
         f'<svg role="img" aria-label="excess in nats per token, {escape(said)}" viewBox="0 0 {_BAR_WIDTH} {height}" '
-        f'width="{_BAR_WIDTH}" height="{height}" style="max-width:100%;font:13px system-ui,sans-serif">{"".join(parts)}'
-        "</svg>"
+        f'width="{_BAR_WIDTH}" height="{height}" style="{style}">{"".join(parts)}</svg>'
     )
