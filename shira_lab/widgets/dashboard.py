@@ -8,11 +8,13 @@ import traitlets
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from shira_lab.errors import ConfigError
+from shira_lab.fusion.pair import shipped_pair
 from shira_lab.hub import load_model
 from shira_lab.widgets.app import App
 from shira_lab.widgets.budget_explorer import BudgetExplorer
 from shira_lab.widgets.comparison_table import ComparisonTable
 from shira_lab.widgets.fine_tune_lab import FineTuneLab
+from shira_lab.widgets.fusion_lab import FusionLab
 from shira_lab.widgets.mask_explorer import MaskExplorer
 from shira_lab.widgets.mask_overlap import MaskOverlap
 from shira_lab.widgets.mask_painter import MaskPainter
@@ -29,6 +31,7 @@ TABS: Mapping[str, Callable[[PreTrainedModel, PreTrainedTokenizerBase], App]] = 
     "Positions": lambda model, tokenizer: PositionsExplorer(model, tokenizer),
     "Fine-tune": lambda model, tokenizer: FineTuneLab(),
     "Comparisons": lambda model, tokenizer: ComparisonTable(),
+    "Fuse": lambda model, tokenizer: FusionLab(*shipped_pair()),
 }
 
 
