@@ -6,14 +6,9 @@ seeds, which also draw other samples to calibrate on. Run it again to resume: fi
     python scripts/choose_positions.py shira_lab/comparison/positions.jsonl
 """
 
-import argparse
-from pathlib import Path
-
-import torch
-from compare import ensure
+from compare import run_plan
 
 from shira_lab.calibration import Reduction
-from shira_lab.comparison.log import begin_log, read_log
 from shira_lab.comparison.records import Cell, Protocol
 
 R = 4
@@ -44,19 +39,5 @@ def cells() -> list[Cell]:
     return uncalibrated + calibrated
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("log", type=Path, help="file of the runs, begun or to be gone on with")
-    log = parser.parse_args().log
-    torch.set_num_threads(1)
-    begin_log(log, PROTOCOL)
-    for cell in cells():
-        for rate in PROTOCOL.learning_rates:
-            ensure(log, cell, PROTOCOL, rate, PROTOCOL.tuning_seed)
-        rate = read_log(log).best_rate(cell)
-        for seed in PROTOCOL.seeds:
-            ensure(log, cell, PROTOCOL, rate, seed)
-
-
 if __name__ == "__main__":
-    main()
+    run_plan(cells(), PROTOCOL, str(__doc__))

@@ -8,6 +8,7 @@ runs are read from the log. The cells that matter most come first, so that a log
 
 import argparse
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,14 +38,14 @@ def ensure(log: Path, cell: Cell, protocol: Protocol, learning_rate: float, seed
     print(f"{clock} {cell.label:24} rate {learning_rate:<6g} seed {seed:3}: {run.status}, {run.excess:.3f}", flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run_plan(cells: Iterable[Cell], protocol: Protocol, about: str) -> None:
+    """Run what the log named on the command line lacks of these cells."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("log", type=Path, help="file of the runs, begun or to be gone on with")
     log = parser.parse_args().log
     torch.set_num_threads(1)
-    protocol = Protocol()
     begin_log(log, protocol)
-    for cell in cells():
+    for cell in cells:
         for rate in protocol.learning_rates:
             ensure(log, cell, protocol, rate, protocol.tuning_seed)
         rate = read_log(log).best_rate(cell)
@@ -53,4 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_plan(cells(), Protocol(), str(__doc__))

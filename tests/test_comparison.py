@@ -158,12 +158,10 @@ def test_finished_runs_are_not_run_again(tmp_path: Path, monkeypatch: pytest.Mon
 
     log = tmp_path / "runs.jsonl"
     monkeypatch.setattr(compare, "run_cell", pretend)
-    monkeypatch.setattr(compare, "cells", lambda: [LORA, FULL])
-    monkeypatch.setattr(compare, "Protocol", lambda: PROTOCOL)
     monkeypatch.setattr("sys.argv", ["compare.py", str(log)])
     with pytest.raises(KeyboardInterrupt):
-        compare.main()
-    compare.main()
+        compare.run_plan([LORA, FULL], PROTOCOL, "")
+    compare.run_plan([LORA, FULL], PROTOCOL, "")
     assert asked[4] == asked[5]
     del asked[4]
     assert len(set(asked)) == len(asked) == 12

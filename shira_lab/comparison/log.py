@@ -12,7 +12,7 @@ from typing import Any
 from shira_lab.comparison.records import Protocol, Run
 from shira_lab.comparison.results import Comparison
 from shira_lab.errors import ConfigError, StorageError
-from shira_lab.files import read_bytes
+from shira_lab.files import append_json_line, read_bytes
 
 SHIPPED = "runs.jsonl"  # made by scripts/compare.py
 POSITIONS = "positions.jsonl"  # made by scripts/choose_positions.py
@@ -45,7 +45,7 @@ def begin_log(path: Path, protocol: Protocol) -> Comparison:
         ConfigError: when the log was begun under another protocol.
     """
     if not path.exists():
-        _append(path, dataclasses.asdict(protocol))
+        append_json_line(path, dataclasses.asdict(protocol))
     comparison = read_log(path)
     if comparison.protocol != protocol:
         raise ConfigError(f"{path} was begun under another protocol. Choose another file, or delete this one.")
@@ -54,12 +54,7 @@ def begin_log(path: Path, protocol: Protocol) -> Comparison:
 
 def append_run(path: Path, run: Run) -> None:
     """Add a finished run to the log."""
-    _append(path, run.to_dict())
-
-
-def _append(path: Path, content: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(content) + "\n")
+    append_json_line(path, run.to_dict())
 
 
 def _protocol(content: dict[str, Any]) -> Protocol:

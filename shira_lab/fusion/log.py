@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shira_lab.errors import ConfigError, StorageError
-from shira_lab.files import read_bytes
+from shira_lab.files import append_json_line, read_bytes
 from shira_lab.fusion.records import FusionRun, Protocol
 from shira_lab.fusion.results import Study
 
@@ -41,7 +41,7 @@ def begin_log(path: Path, protocol: Protocol) -> Study:
         ConfigError: when the log was begun under another protocol.
     """
     if not path.exists():
-        _append(path, dataclasses.asdict(protocol))
+        append_json_line(path, dataclasses.asdict(protocol))
     study = read_log(path)
     if study.protocol != protocol:
         raise ConfigError(f"{path} was begun under another protocol. Choose another file, or delete this one.")
@@ -50,12 +50,7 @@ def begin_log(path: Path, protocol: Protocol) -> Study:
 
 def append_run(path: Path, run: FusionRun) -> None:
     """Add a finished run to the log."""
-    _append(path, run.to_dict())
-
-
-def _append(path: Path, content: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(content) + "\n")
+    append_json_line(path, run.to_dict())
 
 
 def _protocol(content: dict[str, Any]) -> Protocol:
