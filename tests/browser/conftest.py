@@ -20,7 +20,7 @@ QUIET = [f"--disable-{what}" for what in ("gpu", "quic", "background-networking"
 
 @pytest.fixture(scope="module")
 def lab_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """JupyterLab on a copy of the lessons without their outputs: what is seen was made now, by kernels of this module."""
+    """JupyterLab on a copy of the lessons without their outputs: what is seen was made now, by this module."""
     notebooks = tmp_path_factory.mktemp("notebooks")
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         lesson = nbformat.read(path, as_version=4)
