@@ -56,8 +56,9 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         StorageError: when the file cannot be read or does not hold one JSON object.
     """
+    read = read_bytes(path)
     try:
-        content = json.loads(read_bytes(path))
+        content = json.loads(read)
     except (ValueError, RecursionError) as error:
         raise StorageError(f"{path} is not valid JSON ({error}); the file may be cut off.") from None
     if not isinstance(content, dict):

@@ -237,7 +237,7 @@ def test_any_flipped_or_cut_byte_loads_or_is_refused(
 
 
 MISSING: dict[str, Callable[[Path], object]] = {
-    f"There is no {CONFIG} in .*; is this the folder of a saved adapter": lambda folder: (folder / CONFIG).unlink(),
+    f"^There is no {CONFIG} in .*; is this the folder of a saved adapter": lambda folder: (folder / CONFIG).unlink(),
     f"There is no {WEIGHTS} in .*": lambda folder: (folder / WEIGHTS).unlink(),
     "is not a regular file": lambda folder: ((folder / WEIGHTS).unlink(), (folder / WEIGHTS).mkdir()),
     "is not a valid safetensors file .* it may be cut off": lambda folder: (folder / WEIGHTS).write_bytes(b""),
