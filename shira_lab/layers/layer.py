@@ -51,6 +51,8 @@ class AdapterLayer(AdapterHolder):
 
     def add_adapter(self, name: str, adapter: Adapter) -> None:
         """Take in a new adapter; it neither acts nor trains until :meth:`set_adapter`."""
+        if isinstance(adapter, ShiraAdapter):
+            adapter.share_positions(other for _, other in self.named_adapters() if isinstance(other, ShiraAdapter))
         self.adapters[name] = adapter.requires_grad_(False).train(self.training)
 
     def set_adapter(self, names: str | Iterable[str], inference_mode: bool = False) -> None:

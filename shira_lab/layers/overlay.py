@@ -113,8 +113,9 @@ class Overlay:
         self.written, self.positions, self.originals = [], None, None
 
     def _same_places(self, deltas: Sequence[Delta]) -> bool:
+        """Whether the originals that are kept serve ``deltas`` too: then only the values are written."""
         here, there = [d.positions for d in self.written], [d.positions for d in deltas]
-        return len(here) == len(there) > 0 and all(a is b for a, b in zip(here, there, strict=True))
+        return len(here) == len(there) > 0 and all(map(_same, here, there))
 
     def _check_untouched(self, weight: Tensor) -> None:
         if self.originals is not None and weight._version != self.version:
@@ -147,6 +148,10 @@ def with_deltas(weight: Tensor, deltas: Sequence[Delta]) -> Tensor:
     return copy
 
 
+def _same(a: Tensor | None, b: Tensor | None) -> bool:
+    return a is b or (a is not None and b is not None and torch.equal(a, b))
+
+
 def _union(positions: Sequence[Tensor | None]) -> Tensor | None:
     sparse = [p for p in positions if p is not None]
     if len(sparse) < len(positions):
@@ -158,8 +163,9 @@ def _sum(originals: Tensor, union: Tensor | None, deltas: Sequence[Delta]) -> Te
     """originals + sum of scaling * values, in the wider dtype, rounded once to that of ``originals``."""
     total = originals
     for delta in deltas:
-        share = (delta.values * delta.scaling).to(torch.promote_types(originals.dtype, delta.values.dtype))
-        if delta.positions is union or (delta.positions is None and union is None):
+        share = delta.values if delta.scaling == 1 else delta.values * delta.scaling
+        share = share.to(torch.promote_types(originals.dtype, delta.values.dtype))
+        if len(deltas) == 1 or (delta.positions is None and union is None):  # the union is its own
             total = total + share.view(total.shape)
             continue
         assert delta.positions is not None
@@ -169,7 +175,7 @@ def _sum(originals: Tensor, union: Tensor | None, deltas: Sequence[Delta]) -> Te
 
 
 def _read(weight: Tensor, positions: Tensor | None) -> Tensor:
-    return weight.detach().clone() if positions is None else weight.detach().view(-1)[positions]
+    return weight.detach().clone() if positions is None else weight.detach().view(-1).index_select(0, positions)
 
 
 def _put(weight: Tensor, positions: Tensor | None, values: Tensor) -> None:

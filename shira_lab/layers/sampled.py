@@ -16,7 +16,7 @@ from shira_lab.budget import Shape
 # Above this density one dense product and a gather are faster than sampling (measured by the benchmark).
 DENSE_ABOVE = 0.2
 # Sampling walks all tokens for each entry; in chunks of this many they stay in the cache.
-TOKEN_CHUNK = 128
+TOKEN_CHUNK = 512
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ output:
     y = x W'^T   =>   dL/dvalues_i = scaling * sum_t g[t, row_i] x[t, column_i],    g = dL/dy
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -62,6 +63,12 @@ class ShiraAdapter(nn.Module):
             self.shira_weight.copy_(values)
         self.positions = positions
         self._pattern = None
+
+    def share_positions(self, others: Iterable["ShiraAdapter"]) -> None:
+        """Hold the same tensor as one of ``others`` with the same mask: one copy in memory, and switching between them
+        writes values alone."""
+        equal = (other.positions for other in others if torch.equal(other.positions, self.positions))
+        self.positions = next(equal, self.positions)
 
     def delta(self) -> Delta:
         """What this adapter adds to the weight, sparse."""
