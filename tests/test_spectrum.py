@@ -40,6 +40,20 @@ def test_a_scaled_identity_has_full_rank_in_all_three_senses(n: int, scale: floa
     assert found.stable_rank == pytest.approx(n, rel=1e-4) and found.effective_rank == pytest.approx(n, rel=1e-4)
 
 
+@given(sides, sides, st.integers(0, 3), st.integers(-2, 13), st.sampled_from([1e-200, 1.0, 1e200]), st.integers(0, 99))
+def test_float64_values_have_five_digits_however_small_and_whatever_is_empty(
+    m: int, n: int, empty: int, decades: int, scale: float, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    matrix = torch.randn(m, n, generator=generator, dtype=torch.float64)
+    matrix *= torch.logspace(0, -decades, m, dtype=torch.float64)[:, None] * scale
+    matrix[:empty], matrix[:, n - empty // 2 :] = 0, 0
+    sigma = np.linalg.svd(matrix.numpy(), compute_uv=False)
+    found = spectrum(matrix)
+    np.testing.assert_allclose(found.values.numpy(), sigma, rtol=1e-5, atol=1e-15 * sigma.max())
+    assert found.rank == np.linalg.matrix_rank(matrix.numpy())
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_half_precision_and_sparse_matrices_are_welcome(dtype: torch.dtype) -> None:
     matrix = torch.diag(torch.tensor([4.0, 2.0, 0.0])).to(dtype)

@@ -179,11 +179,22 @@ def test_a_model_that_carries_adapters_shows_its_own_layers(model: nn.Module) ->
     assert [value for _, value in MaskExplorer(adapted, r=1).controls["layer"].options] == ["0", "2"]
 
 
-def test_a_large_layer_waits_for_the_slider_to_rest() -> None:
+@pytest.mark.parametrize("quick", [0, 1e9], ids=["when the slider rests", "after every move"])
+def test_singular_values_come_after_the_mask_and_belong_to_the_last_move(
+    quick: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shira_lab.widgets.mask_panel.QUICK", quick)
+
     async def move() -> tuple[bytes, bytes]:
-        app = MaskExplorer(nn.Sequential(nn.Linear(400, 400)), r=2)
+        app = MaskExplorer(nn.Sequential(nn.Linear(100, 100)), r=2)
         at_once = app._panel.spectrum.values
-        await asyncio.sleep(1)
+        for r in (3, 4, 5):
+            app.r = r
+        while str(app.spectrum.rank) not in app._panel.facts.value or "row" not in app._panel.facts.value:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        assert len(app._panel.spectrum.values) == 4 * app.spectrum.rank
+        assert f"LoRA with as many numbers: {app.r}" in app._panel.facts.value
         return at_once, app._panel.spectrum.values
 
     at_once, later = asyncio.run(move())

@@ -32,11 +32,13 @@ def use() -> None:
             "works, a little slower."
         ) from None
 
+    most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # made when numba starts
+
     def kernel(a: Tensor, b: Tensor, pattern: sampled.Pattern) -> Tensor:
         entries = torch.zeros(pattern.positions.numel())
         rows, columns = pattern.row_starts.numpy(), pattern.columns.numpy()
         with _one_at_a_time:
-            numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+            numba.set_num_threads(min(torch.get_num_threads(), most))
             loops.sampled_product(a.contiguous().numpy(), b.contiguous().numpy(), rows, columns, entries.numpy())
         return entries
 

@@ -1,6 +1,7 @@
 """A mask with everything that is said about it: picture and margins, density, singular values, facts, status line."""
 
 from collections.abc import Callable
+from functools import partial
 
 import ipywidgets
 import torch
@@ -8,13 +9,15 @@ import torch
 from shira_lab.budget import Shape, density
 from shira_lab.figures.budget import ADVICE
 from shira_lab.figures.theme import BLUE, VERMILLION
+from shira_lab.spectrum import Spectrum
+from shira_lab.widgets.aside import Aside
 from shira_lab.widgets.controls import Status, in_words, row, table
 from shira_lab.widgets.layer_mask import LayerMask
 from shira_lab.widgets.pictures import MaskCanvas, SpectrumPlot
 from shira_lab.widgets.resting import WhenResting
 
-#: m * n * min(m, n) up to which singular values are computed at once, in about 20 ms; else when the slider rests.
-QUICK = 3e7
+#: m * n * min(m, n) up to which singular values follow every move of the slider, in about 100 ms; else its last.
+QUICK = 5e8
 SCALE = 2 * ADVICE  # density at which the bar is full: the advice stands in its middle
 
 
@@ -27,31 +30,37 @@ class MaskPanel:
         beside = ipywidgets.VBox([self.density, self.spectrum, self.facts], layout={"flex": "1 1 260px"})
         self.pictures = row(self.mask, beside, gap="8px 24px")
         self.view = ipywidgets.VBox([self.pictures, self.status])
+        self._aside: Aside[Spectrum] = Aside()
         self._resting = WhenResting()
 
     def show(self, make: Callable[[], LayerMask], shape: Shape, remark: Callable[[], str]) -> None:
-        """Draw the mask that ``make`` gives for a weight of ``shape``: at once, but a slow spectrum when r rests.
+        """Draw the mask that ``make`` gives for a weight of ``shape``; its singular values follow when they are known.
 
         Whatever ``make`` raises, as a learner's own mask function may, is said in the status line; else the budget
         and a remark.
         """
-        self.rest()
+        m, n = shape
+        quick = m * n * min(m, n) <= QUICK
+        if not quick:
+            self.rest()
         try:
             mask = make()
         except Exception as error:
+            self.rest()
             self.mask.show(torch.empty(0, dtype=torch.int64), shape)
             self.density.value = self.facts.value = ""
             self.status.say(in_words(error), error=True)
             return
-        m, n = shape
         self.mask.show(mask.positions, shape, mask.profile)
         self.density.value = density_bar(density(mask.r, shape))
         self.status.say(f"{mask.budget_in_words()} {remark()}".rstrip())
-        self._resting.run([lambda: self._show_facts(mask)], at_once=m * n * min(m, n) <= QUICK)
+        follow = partial(self._aside.run, lambda: mask.spectrum, lambda _: self._show_facts(mask))
+        self._resting.run([follow], at_once=quick)
 
     def rest(self) -> None:
         """Forget what waits to be drawn."""
         self._resting.cancel()
+        self._aside.cancel()
 
     def _show_facts(self, mask: LayerMask) -> None:
         self.spectrum.show(mask.spectrum)
