@@ -36,9 +36,11 @@ def adapted(kind: str, r: int, layers: int = 12) -> nn.Module:
     return peft.get_peft_model(model, peft.LoraConfig(r=r, target_modules=SIX))
 
 
-def training_step(model: nn.Module, batch: int, tokens: int, autocast: bool = False) -> Callable[[], None]:
-    """Forward, backward and AdamW. Beside a frozen model, AdamW works on as many numbers as an adapter has."""
-    trained = [p for p in model.parameters() if p.requires_grad] or [_stand_in()]
+def training_step(
+    model: nn.Module, batch: int, tokens: int, autocast: bool = False, numbers: int = 0
+) -> Callable[[], None]:
+    """Forward, backward and AdamW. Beside a frozen model, AdamW works on as many ``numbers`` as an adapter has."""
+    trained = [p for p in model.parameters() if p.requires_grad] or [_stand_in(numbers)]
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
     hidden = torch.randn(batch, tokens, 768, device=device()).requires_grad_()
     frozen = trained[0].grad is not None
@@ -55,8 +57,8 @@ def training_step(model: nn.Module, batch: int, tokens: int, autocast: bool = Fa
     return step
 
 
-def _stand_in() -> nn.Parameter:
-    """As many numbers as r = 16 gives six linears in 12 layers, with a gradient, for the frozen model's optimizer."""
-    numbers = nn.Parameter(torch.zeros(12 * 16 * (4 * (768 + 768) + 2 * (768 + 3072)), device=device()))
-    numbers.grad = torch.zeros_like(numbers)
-    return numbers
+def _stand_in(numbers: int) -> nn.Parameter:
+    """Numbers with a gradient, for the frozen model's optimizer."""
+    parameter = nn.Parameter(torch.zeros(numbers, device=device()))
+    parameter.grad = torch.zeros_like(parameter)
+    return parameter

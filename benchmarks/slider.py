@@ -1,6 +1,7 @@
 """From a move of the r slider to the painted picture, in a real Chromium on a real JupyterLab."""
 
 import os
+import re
 import shutil
 import statistics
 import tempfile
@@ -20,6 +21,7 @@ MaskExplorer(nn.Sequential(nn.Linear(768, 768), nn.Linear(8, 8)), layer="0", r=1
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 MOVES = 60
 WAIT_MS = 120_000
+STARTED = re.compile(r"\[[*\d]")  # the prompt of a cell that runs or has run
 # A move is an input event, as the mouse makes it. The picture is there one frame after the canvas (or the spectrum's
 # curve) was drawn.
 MEASURE = """async ({moves, spectrum}) => {
@@ -65,8 +67,11 @@ def slider_ms() -> dict[str, list[float]]:
             page = browser.new_page(viewport={"width": 1280, "height": 800})
             page.goto(address.format("slider.ipynb"))
             page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=WAIT_MS)
-            page.get_by_role("menuitem", name="Run", exact=True).click()
-            page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+            started = page.locator(".jp-InputPrompt").get_by_text(STARTED)
+            while not started.count():  # JupyterLab loses the command while it still talks to the kernel
+                page.get_by_role("menuitem", name="Run", exact=True).click()
+                page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+                page.wait_for_timeout(2000)
             page.locator("svg.shira-spectrum polyline").wait_for(timeout=WAIT_MS)
             found = {name: _moves(page, name == "mask and spectrum") for name in ("mask", "mask and spectrum")}
             browser.close()

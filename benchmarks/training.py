@@ -4,8 +4,9 @@ import torch
 from torch import nn
 
 import shira_lab
-from benchmarks.compare import Ratio, interleave
+from benchmarks.compare import Ratio, Side, interleave
 from benchmarks.models import adapted, base_model, device, training_step
+from shira_lab.layers import compiled, sampled
 
 KINDS = ("shira", "lora", "peft lora", "peft shira")
 
@@ -14,9 +15,26 @@ def step_ratios(
     r: int, batch: int, tokens: int = 128, autocast: bool = False, layers: int = 2, patience_s: float = 90.0
 ) -> dict[str, Ratio]:
     """A step of each kind of adapter over the frozen model's, six linears, transformer layers only."""
-    models = {"floor": base_model(layers)} | {kind: adapted(kind, r, layers) for kind in KINDS}
+    models = {kind: adapted(kind, r, layers) for kind in KINDS}
+    numbers = sum(p.numel() for p in models["shira"].parameters() if p.requires_grad)
     sides = {name: training_step(model, batch, tokens, autocast) for name, model in models.items()}
+    sides["floor"] = training_step(base_model(layers), batch, tokens, autocast, numbers)
+    sides["shira, compiled"] = _compiled(training_step(adapted("shira", r, layers), batch, tokens, autocast))
     return interleave(sides, "floor", patience_s=patience_s)
+
+
+def _compiled(step: Side) -> Side:
+    """The step with the compiled kernel in it, where the others go on with PyTorch's."""
+    compiled.use()
+    kernel = sampled.installed_kernel()
+    sampled.install_kernel(None)
+
+    def run() -> None:
+        sampled.install_kernel(kernel)
+        step()
+        sampled.install_kernel(None)
+
+    return run
 
 
 def layer_ratios(r: int, m: int = 768, n: int = 768, tokens: int = 512, patience_s: float = 20.0) -> dict[str, Ratio]:

@@ -25,7 +25,7 @@ def kernel() -> Iterator[None]:
     "shape, tokens", [((1, 1), 1), ((64, 48), 1), ((48, 64), 256), ((30, 70), 300), ((17, 33), 513), ((200, 130), 67)]
 )
 def test_the_compiled_kernel_gives_the_entries_of_the_product(shape: tuple[int, int], tokens: int) -> None:
-    assert sampled._kernel is not None
+    assert sampled.installed_kernel() is not None
     torch.manual_seed(0)
     m, n = shape
     a, b = torch.randn(tokens, m), torch.randn(tokens, n)
@@ -60,7 +60,7 @@ def test_without_numba_one_sentence_says_so_and_nothing_changes(monkeypatch: pyt
         "The compiled kernel needs numba (import of numba halted; None in sys.modules): "
         '`pip install "shira-lab[compiled]"`. Without it everything works, a little slower.'
     )
-    assert sampled._kernel is None
+    assert sampled.installed_kernel() is None
 
 
 def test_nothing_but_the_compiled_kernel_imports_numba() -> None:

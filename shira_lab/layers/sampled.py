@@ -50,6 +50,10 @@ def install_kernel(kernel: Kernel | None) -> None:
     _kernel = kernel
 
 
+def installed_kernel() -> Kernel | None:
+    return _kernel
+
+
 def sampled_product(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
     """The entries of a^T b at the pattern's positions, shape (k,), for a (tokens, m) and b (tokens, n).
 
