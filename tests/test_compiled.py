@@ -9,7 +9,8 @@ import torch
 
 from shira_lab.errors import ShiraError
 from shira_lab.layers import compiled, sampled
-from shira_lab.layers.sampled import Pattern, sampled_product
+from shira_lab.layers.pattern import Pattern
+from shira_lab.layers.sampled import sampled_product
 from shira_lab.masks.random import random_positions
 
 

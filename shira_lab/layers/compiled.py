@@ -11,6 +11,7 @@ from torch import Tensor
 
 from shira_lab.errors import ShiraError
 from shira_lab.layers import sampled
+from shira_lab.layers.pattern import Pattern
 
 # Where numba finds no OpenMP, two threads must not enter its loops at once.
 _one_at_a_time = threading.Lock()
@@ -34,7 +35,7 @@ def use() -> None:
 
     most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # made when numba starts
 
-    def kernel(a: Tensor, b: Tensor, pattern: sampled.Pattern) -> Tensor:
+    def kernel(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
         entries = torch.zeros(pattern.positions.numel())
         rows, columns = pattern.row_starts.numpy(), pattern.columns.numpy()
         with _one_at_a_time:
@@ -42,7 +43,7 @@ def use() -> None:
             loops.sampled_product(a.contiguous().numpy(), b.contiguous().numpy(), rows, columns, entries.numpy())
         return entries
 
-    kernel(torch.zeros(1, 1), torch.zeros(1, 1), sampled.Pattern.of(torch.zeros(1, dtype=torch.int64), (1, 1)))
+    kernel(torch.zeros(1, 1), torch.zeros(1, 1), Pattern.of(torch.zeros(1, dtype=torch.int64), (1, 1)))
     sampled.install_kernel(kernel)
 
 

@@ -18,7 +18,8 @@ from torch.autograd.function import once_differentiable
 
 from shira_lab.budget import Shape
 from shira_lab.layers.overlay import Backward, Delta
-from shira_lab.layers.sampled import Pattern, sampled_product
+from shira_lab.layers.pattern import Pattern
+from shira_lab.layers.sampled import sampled_product
 from shira_lab.masks.positions import to_indices
 
 

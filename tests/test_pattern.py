@@ -1,0 +1,58 @@
+"""A pattern finds its rectangles, and the entries of a product are the same with and without them."""
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shira_lab.layers import pattern as pattern_module
+from shira_lab.layers.pattern import Pattern
+from shira_lab.layers.sampled import sampled_product
+from shira_lab.masks import block_mask, row_col_mask
+from shira_lab.masks.random import random_positions
+
+
+@pytest.fixture(autouse=True)
+def small_rectangles_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pattern_module, "SMALLEST_RECTANGLE", 16)
+
+
+def product_and_reference(mask: torch.Tensor, tokens: int = 20) -> tuple[torch.Tensor, torch.Tensor]:
+    m, n = mask.shape
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(tokens, side, generator=generator, dtype=torch.float64) for side in (m, n))
+    positions = mask.flatten().nonzero().flatten()
+    return sampled_product(a, b, Pattern.of(positions, (m, n))), (a.t() @ b).flatten()[positions]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_entries_in_rectangles_and_outside_are_those_of_the_dense_product(data: st.DataObject) -> None:
+    m, n = data.draw(st.integers(1, 60)), data.draw(st.integers(1, 60))
+    mask = torch.zeros(m, n, dtype=torch.bool)
+    for _ in range(data.draw(st.integers(0, 3))):
+        rows = torch.randperm(m, generator=torch.Generator().manual_seed(data.draw(st.integers(0, 9))))
+        columns = torch.randperm(n, generator=torch.Generator().manual_seed(data.draw(st.integers(0, 9))))
+        rows, columns = rows[: data.draw(st.integers(0, m))], columns[: data.draw(st.integers(0, n))]
+        mask[rows[:, None], columns] = True
+    mask |= torch.rand(m, n, generator=torch.Generator().manual_seed(1)) < data.draw(st.sampled_from([0.0, 0.1]))
+    found, expected = product_and_reference(mask)
+    torch.testing.assert_close(found, expected)
+
+
+def test_whole_rows_and_whole_columns_are_two_rectangles() -> None:
+    layer = torch.nn.Linear(100, 120, bias=False)
+    pattern = Pattern.of(row_col_mask.positions(layer, 20), (120, 100))
+    inside = sum(rectangle.places.numel() for rectangle in pattern.rectangles)
+    assert len(pattern.rectangles) == 2 and inside >= 0.9 * pattern.positions.numel()
+
+
+def test_blocks_are_rectangles() -> None:
+    layer = torch.nn.Linear(256, 256, bias=False)
+    pattern = Pattern.of(block_mask.positions(layer, 4, block_size=32), (256, 256))
+    assert pattern.rectangles and all(len(found.rows) % 32 == 0 for found in pattern.rectangles)
+
+
+@pytest.mark.parametrize("r", [1, 8])
+def test_random_positions_have_none(r: int) -> None:
+    assert Pattern.of(random_positions((96, 192), r * 288, seed=0), (96, 192)).rectangles == ()
