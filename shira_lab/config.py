@@ -246,7 +246,7 @@ class LoraConfig(AdapterConfig):
         super().__post_init__()
         check_patterns(self.alpha_pattern, "alpha_pattern")
         for alpha in (self.lora_alpha, *self.alpha_pattern.values()):
-            if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha < float("inf"):
+            if not is_finite(alpha) or alpha < 0:
                 raise ConfigError(f"`lora_alpha` should be a number that is not negative; got {alpha!r}.")
         if not 0.0 <= self.lora_dropout < 1.0:
             raise ConfigError(f"`lora_dropout` should be in [0, 1); got {self.lora_dropout!r}.")
@@ -274,6 +274,14 @@ def check_scale(scale: Any) -> float:
     Raises:
         ConfigError: for anything else.
     """
-    if isinstance(scale, bool) or not isinstance(scale, int | float) or not math.isfinite(scale):
+    if not is_finite(scale):
         raise ConfigError(f"`scale` should be a finite number; got {scale!r}.")
     return float(scale)
+
+
+def is_finite(number: Any) -> bool:
+    """Whether this is a number, no bool, that a float can hold."""
+    try:
+        return isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
+    except OverflowError:
+        return False

@@ -46,8 +46,8 @@ def to_indices(positions: Tensor, shape: Shape) -> Tensor:
 
 def from_indices(indices: Tensor, shape: Shape) -> Tensor:
     """PEFT's ``shira_indices`` (2, k) as flat positions (k,), in the order they came."""
-    rows, columns = indices.to(torch.int64)
-    return rows * shape[1] + columns
+    rows, columns = indices
+    return rows.to(torch.int64, copy=True).mul_(shape[1]).add_(columns.to(torch.int64))
 
 
 def finite(score: Tensor, what: str) -> Tensor:

@@ -120,6 +120,8 @@ def check_tensors(
 ) -> LoadedAdapter:
     """The tensors by "<path>.<parameter>", with positions of layers of these shapes put in order.
 
+    ``found`` is used up, so that no tensor is held twice.
+
     Raises:
         StorageError: naming ``source``, tensor and reason, when anything is not as expected.
     """
@@ -127,14 +129,16 @@ def check_tensors(
     for key, like in expected.items():
         _check_tensor(source, key, found[key], like)
     positions: dict[str, Tensor] = {}
-    tensors = {key: value for key, value in found.items() if not key.endswith(".shira_indices")}
-    for key in found.keys() - tensors.keys():
+    for key in [key for key in found if key.endswith(".shira_indices")]:
         path = key.removesuffix(".shira_indices")
-        flat = _check_positions(source, key, found[key], shapes[path])
-        order = flat.argsort()
-        positions[path] = flat[order]
-        tensors[f"{path}.shira_weight"] = found[f"{path}.shira_weight"][order]
-    return LoadedAdapter(positions, tensors)
+        flat = _check_positions(source, key, found.pop(key), shapes[path])
+        if not _rises(flat):
+            flat, order = flat.sort()
+            if not _rises(flat):
+                raise StorageError(f"{source}: tensor '{key}' holds a position twice.")
+            found[f"{path}.shira_weight"] = found[f"{path}.shira_weight"][order]
+        positions[path] = flat
+    return LoadedAdapter(positions, found)
 
 
 @torch.no_grad()
@@ -208,13 +212,13 @@ def _check_positions(source: str, key: str, indices: Tensor, shape: Shape) -> Te
     """Flat positions of (2, k) rows and columns; PEFT on Windows stores them as floats."""
     if indices.dtype.is_floating_point and bool((indices != indices.round()).any()):
         raise StorageError(f"{source}: tensor '{key}' holds positions that are no whole numbers.")
-    limit = torch.tensor(shape).unsqueeze(1)
-    if bool(((indices < 0) | (indices >= limit)).any()):
+    if any(int(line.min()) < 0 or int(line.max()) >= limit for line, limit in zip(indices, shape, strict=True)):
         raise StorageError(f"{source}: tensor '{key}' holds positions outside the weight of shape {shape}.")
-    positions = from_indices(indices, shape)
-    if positions.unique().numel() != positions.numel():
-        raise StorageError(f"{source}: tensor '{key}' holds a position twice.")
-    return positions
+    return from_indices(indices, shape)
+
+
+def _rises(positions: Tensor) -> bool:
+    return bool((positions[1:] > positions[:-1]).all())
 
 
 def _check_same_kind(folder: Path, config: AdapterConfig) -> None:
