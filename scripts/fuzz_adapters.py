@@ -285,7 +285,7 @@ def fuzz(seeds: Sequence[int], keep: Path | None = None, report: Report | None =
         for seed in seeds:
             dice = random.Random(seed)
             files = damaged(dice.choice(sound), dice)
-            started = time.perf_counter()
+            started = time.process_time()  # a machine that pauses is no finding
             try:
                 outcome = reader.read(files, beside=dice.random() < 0.25)
             except BaseException as error:
@@ -298,9 +298,9 @@ def fuzz(seeds: Sequence[int], keep: Path | None = None, report: Report | None =
                     (keep / str(seed)).mkdir(parents=True, exist_ok=True)
                     for name, content in files.items():
                         (keep / str(seed) / name).write_bytes(content)
-            seconds = time.perf_counter() - started
+            seconds = time.process_time() - started
             if seconds > SLOW_SECONDS:
-                report.findings.append(f"seed {seed}: took {seconds:.1f} s")
+                report.findings.append(f"seed {seed}: took {seconds:.1f} s of the processor")
             report.slowest = max(report.slowest, seconds)
             report.outcomes[outcome] += 1
     return report

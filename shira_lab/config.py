@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 from shira_lab.adapters.patterns import all_of, check_patterns, first_match, names_or_pattern
 from shira_lab.adapters.tasks import TaskType
 from shira_lab.budget import check_r
-from shira_lab.errors import ConfigError
+from shira_lab.errors import ConfigError, StorageError
 from shira_lab.files import read_json, write_atomic
 from shira_lab.masks import MaskFn, find_mask, mask_types
 
@@ -112,8 +112,20 @@ class AdapterConfig:
 
     def save_pretrained(self, save_directory: str | Path) -> None:
         """Write ``adapter_config.json`` into the folder, whole or not at all."""
-        text = json.dumps(self.to_dict(), indent=2, sort_keys=True)
-        write_atomic(Path(save_directory) / CONFIG_NAME, text.encode())
+        write_atomic(Path(save_directory) / CONFIG_NAME, self.to_json().encode())
+
+    def to_json(self) -> str:
+        """The text of ``adapter_config.json``.
+
+        Raises:
+            StorageError: when a field holds what JSON has no form for.
+        """
+        try:
+            return json.dumps(self.to_dict(), indent=2, sort_keys=True)
+        except (TypeError, ValueError) as error:
+            raise StorageError(
+                f"The config cannot be written as JSON ({error}); give it numbers, strings, lists and dicts alone."
+            ) from None
 
     @classmethod
     def from_pretrained(cls, directory: str | Path) -> Self:
