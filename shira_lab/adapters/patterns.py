@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import regex
 
+from shira_lab.arguments import expect
 from shira_lab.errors import ConfigError
 
 T = TypeVar("T")
@@ -52,7 +53,8 @@ def check_patterns(patterns: Any, name: str) -> None:
         check_regex(pattern, name)
 
 
-def check_regex(pattern: str, name: str) -> None:
+def check_regex(pattern: Any, name: str) -> None:
+    expect(pattern, str, name, "made of patterns that are strings")
     try:
         re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:

@@ -21,8 +21,11 @@ def shape_of(base_layer: nn.Module) -> Shape:
 
 def weight_of(base_layer: nn.Module) -> Tensor:
     """The layer's weight; PyTorch's type for an attribute of a module is wider than that."""
-    weight = base_layer.weight
-    assert isinstance(weight, Tensor)
+    weight = getattr(base_layer, "weight", None)
+    if not isinstance(weight, Tensor) or weight.ndim != 2:
+        raise MaskError(
+            f"`base_layer` should be a linear layer, with a weight of shape (m, n); got a {type(base_layer).__name__}."
+        )
     return weight
 
 

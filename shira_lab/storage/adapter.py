@@ -15,10 +15,11 @@ from shira_lab.adapters.modules_to_save import find_modules_to_save, with_task_h
 from shira_lab.adapters.targets import find_targets
 from shira_lab.adapters.tree import AdapterTree
 from shira_lab.adapters.tuner import AdapterModel
+from shira_lab.arguments import expect
 from shira_lab.budget import Shape, check_budget
 from shira_lab.config import AdapterConfig, LoraConfig
 from shira_lab.errors import StorageError
-from shira_lab.files import read_json
+from shira_lab.files import read_json, writing
 from shira_lab.layers import ShiraAdapter
 from shira_lab.layers.kinds import is_conv1d
 from shira_lab.masks.positions import from_indices, shape_of
@@ -100,6 +101,8 @@ def read_adapter(
         StorageError: naming file, tensor and reason, when anything does not fit.
         ConfigError: when the config cannot work for this model.
     """
+    if config is not None:
+        expect(config, AdapterConfig, "config", "a ShiraConfig or LoraConfig")
     file = find_files(folder)[1]
     compact = file.name == COMPACT_NAME  # it leaves out what the seed in the folder's own config gives
     stored = read_config(folder) if config is None or compact else config
@@ -220,9 +223,10 @@ def _rises(positions: Tensor) -> bool:
 
 
 def _check_same_kind(folder: Path, config: AdapterConfig) -> None:
-    there = find_files(folder)[0]
-    if not there.is_file():
-        return
+    with writing(folder):
+        there = find_files(folder)[0]
+        if not there.is_file():
+            return
     kind = read_json(there).get("peft_type")
     if kind != config.peft_type:
         raise StorageError(
