@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from shira_lab.arguments import expect
 from shira_lab.errors import ConfigError, MaskError
 from shira_lab.masks.positions import weight_of
 
@@ -73,7 +74,8 @@ def running_calibration(
         as :func:`calibrate`; MaskError also when the batches end before the largest number.
     """
     _check(reductions, after)
-    weights = {path: weight_of(model.get_submodule(path)) for path in paths}
+    expect(batches, Iterable, "calibration", "a list of batches", MaskError)  # type: ignore[type-abstract]
+    weights = {path: weight_of(_module(model, path)) for path in paths}
     sums: dict[Reduction, Gradients] = {
         reduction: {path: torch.zeros_like(weight, dtype=_wide(weight)) for path, weight in weights.items()}
         for reduction in reductions
@@ -98,6 +100,15 @@ def running_calibration(
     if after is not None:
         raise MaskError(f"`calibration` has {count} batches; {max(after)} were asked for. Give more, or ask for fewer.")
     return {count: _means(sums, count)}
+
+
+def _module(model: nn.Module, path: str) -> nn.Module:
+    try:
+        return model.get_submodule(path)
+    except AttributeError:
+        raise ConfigError(
+            f"`paths`: the model has no module '{path}'. Take paths from `model.named_modules()`."
+        ) from None
 
 
 def _check(reductions: Collection[str], after: Collection[int] | None) -> None:

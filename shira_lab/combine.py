@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from shira_lab.arguments import is_finite
 from shira_lab.errors import AdapterError
 from shira_lab.masks.positions import top_positions
 
@@ -78,6 +79,8 @@ def check_combination(
     count: int, weights: Sequence[float], combination_type: str, density: float | None, majority_sign_method: str
 ) -> None:
     """Raise what :func:`combine` would raise for ``count`` updates."""
+    if not isinstance(weights, Sequence) or not all(map(is_finite, weights)):
+        raise AdapterError(f"`weights` should be a list of finite numbers, one for each adapter; got {weights!r}.")
     if count == 0 or len(weights) != count:
         raise AdapterError(f"Each adapter needs one weight: got {count} adapters and {len(weights)} weights.")
     if combination_type not in get_args(CombinationType):
@@ -85,7 +88,7 @@ def check_combination(
         raise AdapterError(f"`combination_type` should be one of {known}; got {combination_type!r}.")
     if majority_sign_method not in get_args(MajoritySignMethod):
         raise AdapterError(f"`majority_sign_method` should be 'total' or 'frequency'; got {majority_sign_method!r}.")
-    if combination_type != "linear" and not (density is not None and 0 < density <= 1):
+    if combination_type != "linear" and not (is_finite(density) and density is not None and 0 < density <= 1):
         raise AdapterError(
             f"`density` should be in (0, 1] for '{combination_type}', the share of each adapter's values to keep; got "
             f"{density!r}."

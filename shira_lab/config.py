@@ -6,7 +6,6 @@ made; those that need the layer's shape, when it meets the model.
 
 import dataclasses
 import json
-import math
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import Any, ClassVar, Literal, Self
 
 from shira_lab.adapters.patterns import all_of, check_patterns, first_match, names_or_pattern
 from shira_lab.adapters.tasks import TaskType
+from shira_lab.arguments import check_seed, expect, is_finite
 from shira_lab.budget import check_r
-from shira_lab.errors import ConfigError
+from shira_lab.errors import ConfigError, StorageError
 from shira_lab.files import read_json, write_atomic
 from shira_lab.masks import MaskFn, find_mask, mask_types
 
@@ -70,6 +70,9 @@ class AdapterConfig:
 
     def __post_init__(self) -> None:
         self.r = check_r(self.r)
+        for f in dataclasses.fields(self):
+            if f.type is bool:
+                expect(getattr(self, f.name), bool, f.name, "True or False")
         self.target_modules = names_or_pattern(self.target_modules, "target_modules")
         self.exclude_modules = names_or_pattern(self.exclude_modules, "exclude_modules")
         if isinstance(self.layers_to_transform, int):
@@ -112,8 +115,20 @@ class AdapterConfig:
 
     def save_pretrained(self, save_directory: str | Path) -> None:
         """Write ``adapter_config.json`` into the folder, whole or not at all."""
-        text = json.dumps(self.to_dict(), indent=2, sort_keys=True)
-        write_atomic(Path(save_directory) / CONFIG_NAME, text.encode())
+        write_atomic(Path(save_directory) / CONFIG_NAME, self.to_json().encode())
+
+    def to_json(self) -> str:
+        """The text of ``adapter_config.json``.
+
+        Raises:
+            StorageError: when a field holds what JSON has no form for.
+        """
+        try:
+            return json.dumps(self.to_dict(), indent=2, sort_keys=True)
+        except (TypeError, ValueError) as error:
+            raise StorageError(
+                f"The config cannot be written as JSON ({error}); give it numbers, strings, lists and dicts alone."
+            ) from None
 
     @classmethod
     def from_pretrained(cls, directory: str | Path) -> Self:
@@ -190,18 +205,20 @@ class ShiraConfig(AdapterConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        seed = self.random_seed
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63):
-            raise ConfigError(f"`random_seed` should be None or an integer in [0, 2**63); got {seed!r}.")
+        if self.random_seed is not None:
+            check_seed(self.random_seed)
         if not isinstance(self.mask_type, str):
             raise ConfigError(f"`mask_type` should be a name such as 'random'; got {self.mask_type!r}.")
         if not all_of(self.avoid, str):
             raise ConfigError(f"`avoid` should be a list of adapter names; got {self.avoid!r}.")
+        expect(self.mask_kwargs, dict, "mask_kwargs", "a dict of further arguments of the mask function")
         given = sorted({"base_layer", "r", "random_seed", "gradient", "avoid"} & set(self.mask_kwargs))
         if given:
             raise ConfigError(
                 f"`mask_kwargs` should not hold {', '.join(given)}: the mask function is given these anyway."
             )
+        if self.mask_fn is not None and not callable(self.mask_fn):
+            raise ConfigError(f"`mask_fn` should be a function (base_layer, r, **kwargs); got {self.mask_fn!r}.")
         self.mask_fn = self.mask_fn or find_mask(self.mask_type)
         if self.mask_fn is None and not self.inference_mode:
             warnings.warn(
@@ -246,9 +263,9 @@ class LoraConfig(AdapterConfig):
         super().__post_init__()
         check_patterns(self.alpha_pattern, "alpha_pattern")
         for alpha in (self.lora_alpha, *self.alpha_pattern.values()):
-            if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha < float("inf"):
+            if not is_finite(alpha) or alpha < 0:
                 raise ConfigError(f"`lora_alpha` should be a number that is not negative; got {alpha!r}.")
-        if not 0.0 <= self.lora_dropout < 1.0:
+        if not is_finite(self.lora_dropout) or not 0.0 <= self.lora_dropout < 1.0:
             raise ConfigError(f"`lora_dropout` should be in [0, 1); got {self.lora_dropout!r}.")
         if self.init_lora_weights not in (True, False, "gaussian"):
             raise ConfigError(
@@ -274,6 +291,6 @@ def check_scale(scale: Any) -> float:
     Raises:
         ConfigError: for anything else.
     """
-    if isinstance(scale, bool) or not isinstance(scale, int | float) or not math.isfinite(scale):
+    if not is_finite(scale):
         raise ConfigError(f"`scale` should be a finite number; got {scale!r}.")
     return float(scale)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,47 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         StorageError: when the folder cannot be written; what was there is untouched.
     """
+    temporary = write_beside(path, content)
+    try:
+        with writing(path):
+            os.replace(temporary, path)
+            sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_beside(path: Path, content: bytes) -> Path:
+    """Write ``content`` into a new file beside ``path``, flushed to the disk, and return that file.
+
+    Raises:
+        StorageError: when the folder cannot be written; nothing is left behind.
+    """
     temporary: str | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+    except BaseException:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-        raise StorageError(f"Could not write {path}: {error.strerror or error}. What was there is unchanged.") from None
+        raise
+    return Path(temporary)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Inside, what the system refuses becomes a :class:`StorageError` that names ``path``."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # a ValueError for a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(f"Could not write {path}: {reason}. What was there is unchanged.") from None
 
 
 def read_bytes(path: Path) -> bytes:
@@ -66,12 +92,15 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the rename itself survive a power cut, where the system lets folders be synced."""
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(descriptor)
+            with contextlib.suppress(
+                OSError
+            ):  # some network file systems refuse; the file is in its place all the same
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
 

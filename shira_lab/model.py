@@ -14,6 +14,7 @@ from shira_lab.adapters.mixed import mixed_batch
 from shira_lab.adapters.targets import find_targets
 from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.adapters.weighted import add_weighted_adapter
+from shira_lab.arguments import check_names, expect
 from shira_lab.calibration import calibrate
 from shira_lab.combine import CombinationType, MajoritySignMethod
 from shira_lab.config import AdapterConfig, ShiraConfig
@@ -59,6 +60,7 @@ class PeftModel(PretrainedMixin):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
+        expect(model, nn.Module, "model", "a torch.nn.Module", AdapterError)
         if any(isinstance(module, AdapterModel | AdapterLayer) for module in model.modules()):
             raise AdapterError("This model has adapters already; use `add_adapter` on it, or `unload` them first.")
         self.base_model = AdapterModel(model)
@@ -135,12 +137,14 @@ class PeftModel(PretrainedMixin):
         autocast_adapter_dtype: bool = True,
     ) -> None:
         """Put another adapter beside those that are there, not active. Arguments as for :func:`get_peft_model`."""
+        expect(peft_config, AdapterConfig, "peft_config", "a ShiraConfig or LoraConfig")
         gradients = self._gradients(peft_config, calibration)
         self.base_model.add_adapter(adapter_name, peft_config, gradients, autocast_adapter_dtype=autocast_adapter_dtype)
 
     def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
         """Activate one adapter, or several whose deltas add up. Only entries of the weights that differ are written."""
-        self.base_model.set_adapter(adapter_name, inference_mode)
+        names = [adapter_name] if isinstance(adapter_name, str) else check_names(adapter_name, "adapter_name")
+        self.base_model.set_adapter(names, inference_mode)
 
     def set_scale(self, adapter_name: str, scale: float) -> None:
         """Scale the whole update of an adapter, active or not: 0 is the base model, 1 the adapter as it was trained.
@@ -173,10 +177,11 @@ class PeftModel(PretrainedMixin):
         )
 
     def delete_adapter(self, adapter_name: str) -> None:
-        self.base_model.delete_adapter(adapter_name)
+        self.base_model.delete_adapter(expect(adapter_name, str, "adapter_name", "one name", AdapterError))
 
     def set_mask(self, adapter_name: str, peft_config: ShiraConfig, calibration: Calibration | None = None) -> None:
         """Move a SHiRA adapter to another mask of the same size; values at positions in both masks stay."""
+        expect(peft_config, ShiraConfig, "peft_config", "a ShiraConfig, which says where the new mask lies")
         self.base_model.check_known([adapter_name])
         paths = [path for path, layer in self.base_model.adapter_layers() if adapter_name in layer.adapters]
         self.base_model.set_mask(adapter_name, peft_config, self._gradients(peft_config, calibration, paths))
@@ -188,7 +193,8 @@ class PeftModel(PretrainedMixin):
             yield
 
     def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
-        self.base_model.merge_adapter(adapter_names, safe_merge)
+        names = None if adapter_names is None else check_names(adapter_names, "adapter_names")
+        self.base_model.merge_adapter(names, safe_merge)
 
     def unmerge_adapter(self) -> None:
         self.base_model.unmerge_adapter()
@@ -198,7 +204,7 @@ class PeftModel(PretrainedMixin):
     ) -> nn.Module:
         """The user's model with the active (or named) adapters merged for good, adapter layers gone."""
         if adapter_names is not None:
-            self.base_model.set_adapter(adapter_names)
+            self.base_model.set_adapter(check_names(adapter_names, "adapter_names"))
         return self.base_model.unload(merge=True)
 
     def unload(self) -> nn.Module:

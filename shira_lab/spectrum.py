@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from shira_lab.arguments import expect
+from shira_lab.errors import ShiraError
+
 # Down to this share of the largest one, singular values may be taken as roots of the eigenvalues of M M^T: these have
 # an error of some eps * sigma_1^2, so at least five digits are right.
 ROOTS_ABOVE = 1e-5
@@ -60,9 +63,19 @@ class Spectrum:
 
 
 def spectrum(matrix: Tensor) -> Spectrum:
-    """The :class:`Spectrum` of a dense or sparse (m, n) matrix, computed in float32 or, for float64, in float64."""
+    """The :class:`Spectrum` of a dense or sparse (m, n) matrix, computed in float32 or, for float64, in float64.
+
+    Raises:
+        ShiraError: when there are no singular values: it is no matrix, or holds NaN or infinite values.
+    """
+    expect(matrix, Tensor, "matrix", "a torch.Tensor of shape (m, n)", ShiraError)
+    if matrix.ndim != 2 or matrix.numel() == 0 or matrix.is_meta:
+        where = " on the meta device" if matrix.is_meta else ""
+        raise ShiraError(f"`matrix` should have a shape (m, n) and numbers; got shape {tuple(matrix.shape)}{where}.")
     dense = matrix.detach()
     dense = dense.to_dense() if dense.layout is not torch.strided else dense
+    if not bool(torch.isfinite(dense).all()):
+        raise ShiraError("`matrix` holds NaN or infinite values and has no singular values. Look for what made them.")
     m, n = dense.shape
     values = _by_roots(dense) if dense.dtype == torch.float64 else None
     if values is None:

@@ -1,22 +1,43 @@
 """Values of a config that say which modules they mean: lists of names, regular expressions, patterns by layer.
 
-A pattern matches a layer's path or its ending, as in PEFT.
+A pattern matches a layer's path or its ending, as in PEFT. Patterns come in files from strangers, and a few characters
+can keep a backtracking matcher busy for years; so they are matched by the ``regex`` package, which stops in time.
 """
 
 import re
 from typing import Any, TypeVar
 
+import regex
+
+from shira_lab.arguments import expect
 from shira_lab.errors import ConfigError
 
 T = TypeVar("T")
+#: Of the processor's time, for one pattern on one path; a usual one takes microseconds.
+MATCH_SECONDS = 0.2
 
 
 def first_match(patterns: dict[str, T], layer: str, default: T) -> T:
     """The value of the first pattern that matches this path or its ending."""
     for pattern, value in patterns.items():
-        if re.match(rf"(.*\.)?({pattern})$", layer):
+        if matches(rf"(.*\.)?({pattern})$", layer):
             return value
     return default
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Whether the regular expression matches the whole path.
+
+    Raises:
+        ConfigError: when it cannot be said in time.
+    """
+    try:
+        return regex.fullmatch(pattern, path, timeout=MATCH_SECONDS) is not None
+    except (TimeoutError, MemoryError, regex.error):
+        raise ConfigError(
+            f"The regular expression {pattern!r} could not be matched against '{path}' in {MATCH_SECONDS} s. Write it "
+            "without repeats inside repeats, such as (a+)+, or list the names of the modules."
+        ) from None
 
 
 def all_of(values: Any, kind: type) -> bool:
@@ -32,10 +53,11 @@ def check_patterns(patterns: Any, name: str) -> None:
         check_regex(pattern, name)
 
 
-def check_regex(pattern: str, name: str) -> None:
+def check_regex(pattern: Any, name: str) -> None:
+    expect(pattern, str, name, "made of patterns that are strings")
     try:
         re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ConfigError(f"`{name}` is not a valid regular expression: {pattern!r} ({error}).") from None
 
 

@@ -33,5 +33,8 @@ def check_placement(model: nn.Module, device_map: dict[str, Any]) -> None:
 
 def _same(device: torch.device, expected: Any) -> bool:
     """Whether these are one device; "cuda" is any of them."""
-    wanted = torch.device(expected)
+    try:
+        wanted = torch.device(expected)
+    except (RuntimeError, TypeError):
+        raise ShiraError(f"{expected!r} is no device; name one such as 'cpu' or 'cuda:0'.") from None
     return device.type == wanted.type and wanted.index in (None, device.index)

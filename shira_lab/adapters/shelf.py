@@ -5,6 +5,7 @@ from pathlib import Path
 from shira_lab.config import CONFIG_NAME, AdapterConfig
 from shira_lab.errors import StorageError
 from shira_lab.model import PeftModel
+from shira_lab.storage.folder import read_config
 
 
 class AdapterShelf:
@@ -41,7 +42,7 @@ class AdapterShelf:
 
     def config(self, name: str) -> AdapterConfig:
         """The config of an adapter, without its weights."""
-        return AdapterConfig.from_pretrained(self._place(name))
+        return read_config(self._place(name))
 
     def load(self, name: str) -> None:
         """Read an adapter into the running model, if it is not there yet. It is not activated, and no other changes.

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 
 from torch import nn
 
+from shira_lab.adapters.patterns import matches
 from shira_lab.config import AdapterConfig
 from shira_lab.errors import ConfigError
 from shira_lab.layers.kinds import is_linear
@@ -106,7 +107,7 @@ def _matches(path: str, wanted: Collection[str] | str | None) -> bool:
     if wanted is None:
         return False
     if isinstance(wanted, str):
-        return re.fullmatch(wanted, path) is not None
+        return matches(wanted, path)
     return any(path == name or path.endswith(f".{name}") for name in wanted)
 
 

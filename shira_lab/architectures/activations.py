@@ -66,7 +66,7 @@ def _kept_bytes(model: nn.Module) -> int:
         storage = tensor.untyped_storage()
         if storage._cdata not in own:
             kept[storage._cdata] = storage
-        return tensor
+        return tensor.detach()  # an operation that keeps its own output would keep itself alive
 
     tokens = torch.zeros(1, TOKENS, dtype=torch.int64, device="meta")
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):

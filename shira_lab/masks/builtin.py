@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from shira_lab.errors import MaskError
 from shira_lab.masks.function import MaskFunction, budget_of
 from shira_lab.masks.positions import fill, from_mask, shape_of, top_positions, weight_of
-from shira_lab.masks.random import draw_seed, random_positions
+from shira_lab.masks.random import draw_seed, random_positions, seeded
 from shira_lab.masks.scores import gradient_score, magnitude_score, snip_score
 
 
@@ -87,7 +87,7 @@ def row_col_mask(
     The rank of a delta is at most the number of lines that cover it, here little more than 2r: hardly above LoRA's.
     """
     m, n = shape_of(base_layer)
-    generator = torch.Generator().manual_seed(draw_seed() if random_seed is None else random_seed)
+    generator = seeded(draw_seed() if random_seed is None else random_seed)
     rows, columns = torch.randperm(m, generator=generator), torch.randperm(n, generator=generator)
     return _structured(base_layer, r, _rows_and_columns(rows, columns, (m, n)), avoid)
 
@@ -106,7 +106,7 @@ def block_mask(
         raise MaskError(f"`block_size` should be a positive integer; got {block_size!r}.")
     m, n = shape_of(base_layer)
     across = -(-n // block_size)
-    generator = torch.Generator().manual_seed(draw_seed() if random_seed is None else random_seed)
+    generator = seeded(draw_seed() if random_seed is None else random_seed)
     order = torch.randperm(-(-m // block_size) * across, generator=generator)
 
     def blocks() -> Iterator[Tensor]:

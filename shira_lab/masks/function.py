@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from shira_lab.arguments import expect
 from shira_lab.budget import check_budget
 from shira_lab.errors import MaskError
 from shira_lab.masks.positions import from_mask, shape_of, to_mask, weight_of
@@ -44,6 +45,7 @@ def budget_of(base_layer: nn.Module, r: int, avoid: Tensor | None = None, layer:
     k = check_budget(r, shape, layer)
     if avoid is None:
         return k
+    expect(avoid, Tensor, "avoid", "a mask of the weight's shape", MaskError)
     if avoid.shape != weight_of(base_layer).shape:
         raise MaskError(f"`avoid` has shape {tuple(avoid.shape)}; expected the weight's, {shape}, for {layer}.")
     room = int((avoid == 0).sum())

@@ -21,8 +21,11 @@ def shape_of(base_layer: nn.Module) -> Shape:
 
 def weight_of(base_layer: nn.Module) -> Tensor:
     """The layer's weight; PyTorch's type for an attribute of a module is wider than that."""
-    weight = base_layer.weight
-    assert isinstance(weight, Tensor)
+    weight = getattr(base_layer, "weight", None)
+    if not isinstance(weight, Tensor) or weight.ndim != 2:
+        raise MaskError(
+            f"`base_layer` should be a linear layer, with a weight of shape (m, n); got a {type(base_layer).__name__}."
+        )
     return weight
 
 
@@ -46,8 +49,8 @@ def to_indices(positions: Tensor, shape: Shape) -> Tensor:
 
 def from_indices(indices: Tensor, shape: Shape) -> Tensor:
     """PEFT's ``shira_indices`` (2, k) as flat positions (k,), in the order they came."""
-    rows, columns = indices.to(torch.int64)
-    return rows * shape[1] + columns
+    rows, columns = indices
+    return rows.to(torch.int64, copy=True).mul_(shape[1]).add_(columns.to(torch.int64))
 
 
 def finite(score: Tensor, what: str) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shira_lab.arguments import check_seed
 from shira_lab.budget import Shape
 
 _FISHER_YATES_LIMIT = 2**32 // 20  # torch shuffles larger ranges by another algorithm
@@ -20,6 +21,15 @@ _FISHER_YATES_LIMIT = 2**32 // 20  # torch shuffles larger ranges by another alg
 def draw_seed() -> int:
     """A fresh seed from torch's global generator, so that ``torch.manual_seed`` governs it too."""
     return int(torch.randint(2**31 - 1, ()))
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A generator with this seed.
+
+    Raises:
+        ConfigError: when it is no seed.
+    """
+    return torch.Generator().manual_seed(check_seed(seed))
 
 
 def layer_seed(seed: int, layer_name: str) -> int:
@@ -33,8 +43,7 @@ def random_positions(shape: Shape, k: int, seed: int) -> Tensor:
     numel = shape[0] * shape[1]
     if k * 8 < numel < _FISHER_YATES_LIMIT and _torch_shuffles_forward():
         return torch.from_numpy(np.sort(_shuffle_prefix(numel, k, seed)))
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randperm(numel, generator=generator)[:k].sort().values
+    return torch.randperm(numel, generator=seeded(seed))[:k].sort().values
 
 
 def _shuffle_prefix(numel: int, k: int, seed: int) -> np.ndarray:
@@ -43,7 +52,7 @@ def _shuffle_prefix(numel: int, k: int, seed: int) -> np.ndarray:
     Place i ends as the content of its swap partner j_i >= i at step i. Nearly always nobody has touched j_i before,
     and its content is j_i. Otherwise the last earlier step i' with the same partner left the old content of i' there.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     # One 64-bit draw is two consecutive 32-bit draws, high half first.
     pairs = torch.empty((k + 1) // 2, dtype=torch.int64).random_(-(2**63), None, generator=generator).numpy()
     halves = pairs.view(np.uint64)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from shira_lab.arguments import expect
 from shira_lab.errors import MaskError
 from shira_lab.masks.positions import finite, weight_of
 
@@ -47,6 +48,7 @@ def _calibrated(base_layer: nn.Module, gradient: Tensor | None) -> Tensor:
             "give `gradient=` to the mask function, or run a backward pass with `base_layer.weight.requires_grad_()` "
             "first."
         )
+    expect(gradient, Tensor, "gradient", "a tensor of the weight's shape", MaskError)
     if gradient.shape != weight.shape:
         raise MaskError(f"`gradient` has shape {tuple(gradient.shape)}; expected the weight's, {tuple(weight.shape)}.")
     return finite(gradient.detach(), "`gradient`")

@@ -15,15 +15,17 @@ from shira_lab.adapters.modules_to_save import find_modules_to_save, with_task_h
 from shira_lab.adapters.targets import find_targets
 from shira_lab.adapters.tree import AdapterTree
 from shira_lab.adapters.tuner import AdapterModel
+from shira_lab.arguments import expect
 from shira_lab.budget import Shape, check_budget
-from shira_lab.config import CONFIG_NAME, AdapterConfig, LoraConfig
+from shira_lab.config import AdapterConfig, LoraConfig
 from shira_lab.errors import StorageError
-from shira_lab.files import read_json, write_atomic
+from shira_lab.files import read_json, writing
 from shira_lab.layers import ShiraAdapter
 from shira_lab.layers.kinds import is_conv1d
 from shira_lab.masks.positions import from_indices, shape_of
 from shira_lab.storage.compact import pack, unpack
-from shira_lab.storage.tensor_files import COMPACT_NAME, TENSOR_FILES, WEIGHTS_NAME, encode, find_tensors, read_tensors
+from shira_lab.storage.folder import find_files, read_config, write_folder
+from shira_lab.storage.tensor_files import COMPACT_NAME, WEIGHTS_NAME, encode, read_tensors
 
 PREFIX = "base_model.model."
 
@@ -68,7 +70,7 @@ def adapter_tensors(model: AdapterTree, name: str) -> dict[str, Tensor]:
 
 
 def save_adapter(model: AdapterModel, name: str, folder: Path, file: str = WEIGHTS_NAME) -> None:
-    """Write an adapter into ``folder``: the tensors first, then the config that makes the folder an adapter.
+    """Write an adapter into ``folder``, whole or not at all; see :mod:`shira_lab.storage.folder`.
 
     Args:
         file: one of :data:`~shira_lab.storage.tensor_files.TENSOR_FILES`. PEFT does not read
@@ -84,10 +86,7 @@ def save_adapter(model: AdapterModel, name: str, folder: Path, file: str = WEIGH
     if file == COMPACT_NAME:
         shapes = {PREFIX + path: shape_of(layer.base_layer) for path, layer in model.adapter_layers()}
         tensors = pack(tensors, config, shapes)
-    write_atomic(folder / file, encode(tensors, file))
-    config.save_pretrained(folder)
-    for other in set(TENSOR_FILES) - {file}:
-        (folder / other).unlink(missing_ok=True)
+    write_folder(folder, file, encode(tensors, file), config.to_json().encode())
 
 
 def read_adapter(
@@ -102,9 +101,11 @@ def read_adapter(
         StorageError: naming file, tensor and reason, when anything does not fit.
         ConfigError: when the config cannot work for this model.
     """
-    file = find_tensors(folder)
+    if config is not None:
+        expect(config, AdapterConfig, "config", "a ShiraConfig or LoraConfig")
+    file = find_files(folder)[1]
     compact = file.name == COMPACT_NAME  # it leaves out what the seed in the folder's own config gives
-    stored = AdapterConfig.from_pretrained(folder) if config is None or compact else config
+    stored = read_config(folder) if config is None or compact else config
     config = with_task_head(model.model, config or stored)
     modules = dict(model.base_modules())
     paths = find_targets(model.model, modules, config)
@@ -120,6 +121,8 @@ def check_tensors(
 ) -> LoadedAdapter:
     """The tensors by "<path>.<parameter>", with positions of layers of these shapes put in order.
 
+    ``found`` is used up, so that no tensor is held twice.
+
     Raises:
         StorageError: naming ``source``, tensor and reason, when anything is not as expected.
     """
@@ -127,14 +130,16 @@ def check_tensors(
     for key, like in expected.items():
         _check_tensor(source, key, found[key], like)
     positions: dict[str, Tensor] = {}
-    tensors = {key: value for key, value in found.items() if not key.endswith(".shira_indices")}
-    for key in found.keys() - tensors.keys():
+    for key in [key for key in found if key.endswith(".shira_indices")]:
         path = key.removesuffix(".shira_indices")
-        flat = _check_positions(source, key, found[key], shapes[path])
-        order = flat.argsort()
-        positions[path] = flat[order]
-        tensors[f"{path}.shira_weight"] = found[f"{path}.shira_weight"][order]
-    return LoadedAdapter(positions, tensors)
+        flat = _check_positions(source, key, found.pop(key), shapes[path])
+        if not _rises(flat):
+            flat, order = flat.sort()
+            if not _rises(flat):
+                raise StorageError(f"{source}: tensor '{key}' holds a position twice.")
+            found[f"{path}.shira_weight"] = found[f"{path}.shira_weight"][order]
+        positions[path] = flat
+    return LoadedAdapter(positions, found)
 
 
 @torch.no_grad()
@@ -208,21 +213,23 @@ def _check_positions(source: str, key: str, indices: Tensor, shape: Shape) -> Te
     """Flat positions of (2, k) rows and columns; PEFT on Windows stores them as floats."""
     if indices.dtype.is_floating_point and bool((indices != indices.round()).any()):
         raise StorageError(f"{source}: tensor '{key}' holds positions that are no whole numbers.")
-    limit = torch.tensor(shape).unsqueeze(1)
-    if bool(((indices < 0) | (indices >= limit)).any()):
+    if any(int(line.min()) < 0 or int(line.max()) >= limit for line, limit in zip(indices, shape, strict=True)):
         raise StorageError(f"{source}: tensor '{key}' holds positions outside the weight of shape {shape}.")
-    positions = from_indices(indices, shape)
-    if positions.unique().numel() != positions.numel():
-        raise StorageError(f"{source}: tensor '{key}' holds a position twice.")
-    return positions
+    return from_indices(indices, shape)
+
+
+def _rises(positions: Tensor) -> bool:
+    return bool((positions[1:] > positions[:-1]).all())
 
 
 def _check_same_kind(folder: Path, config: AdapterConfig) -> None:
-    if not (folder / CONFIG_NAME).is_file():
-        return
-    there = read_json(folder / CONFIG_NAME).get("peft_type")
-    if there != config.peft_type:
+    with writing(folder):
+        there = find_files(folder)[0]
+        if not there.is_file():
+            return
+    kind = read_json(there).get("peft_type")
+    if kind != config.peft_type:
         raise StorageError(
-            f"{folder} holds a {there} adapter; saving this {config.peft_type} adapter there would overwrite it. "
+            f"{folder} holds a {kind} adapter; saving this {config.peft_type} adapter there would overwrite it. "
             "Choose another folder, or delete that one first."
         )

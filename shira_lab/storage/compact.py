@@ -18,6 +18,7 @@ from shira_lab.masks.positions import from_indices, to_indices
 from shira_lab.masks.random import layer_seed, random_positions
 
 _VALUES, _INDICES, _SHAPE, _GAPS = ".shira_weight", ".shira_indices", ".shape", ".gaps"
+_LONGEST = 7  # bytes of a gap: 49 bits, which a float holds exactly
 
 
 def pack(tensors: Mapping[str, Tensor], config: AdapterConfig, shapes: Mapping[str, Shape]) -> dict[str, Tensor]:
@@ -62,7 +63,8 @@ def unpack(packed: Mapping[str, Tensor], config: AdapterConfig, shapes: Mapping[
                 f"'{layer}' has shape {packed[layer + _SHAPE].tolist()} in the file; expected {list(shape)}."
             )
         code = packed.get(layer + _GAPS)
-        positions = _seeded(config, layer, shape, values.numel()) if code is None else _positions(code, values.numel())
+        k = values.numel()
+        positions = _seeded(config, layer, shape, k) if code is None else _positions(code, k, shape)
         if positions is None:
             raise StorageError(
                 f"The file holds no usable positions for '{layer}', and its config has no seed to draw them."
@@ -71,12 +73,17 @@ def unpack(packed: Mapping[str, Tensor], config: AdapterConfig, shapes: Mapping[
     return tensors
 
 
-def _positions(code: Tensor, k: int) -> Tensor | None:
-    """The ``k`` sorted positions whose gaps these bytes are; None when they are not."""
-    if code.dtype != torch.uint8 or code.numel() < k or k == 0 or int(code[-1]) >= 0x80:
+def _positions(code: Tensor, k: int, shape: Shape) -> Tensor | None:
+    """The ``k`` sorted positions in a weight of ``shape`` whose gaps these bytes are; None when they are not."""
+    if code.ndim != 1 or code.dtype != torch.uint8 or code.numel() < k or k == 0 or int(code[-1]) >= 0x80:
+        return None
+    ends = np.flatnonzero(code.numpy() < 0x80)
+    if ends.size != k or int(np.diff(ends, prepend=-1).max()) > _LONGEST:
         return None
     gaps = _decode(code.numpy())
-    return torch.from_numpy(gaps.cumsum() + np.arange(k)) if gaps.size == k else None
+    if gaps.sum(dtype=np.float64) + k > shape[0] * shape[1]:
+        return None
+    return torch.from_numpy(gaps.cumsum() + np.arange(k))
 
 
 def _seeded(config: AdapterConfig, layer: str, shape: Shape, k: int) -> Tensor | None:

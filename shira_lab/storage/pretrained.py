@@ -11,6 +11,7 @@ from torch import nn
 
 from shira_lab.adapters.placement import check_placement
 from shira_lab.adapters.tuner import AdapterModel
+from shira_lab.arguments import check_names, check_path
 from shira_lab.config import AdapterConfig
 from shira_lab.errors import ShiraError, StorageError
 from shira_lab.storage.adapter import LoadResult, fill_adapter, read_adapter, save_adapter
@@ -41,11 +42,13 @@ class PretrainedMixin(nn.Module):
         """
         if compact and not safe_serialization:
             raise StorageError("`compact=True` writes safetensors; leave `safe_serialization` at True.")
+        path = check_path(save_directory, "save_directory")
         file = COMPACT_NAME if compact else WEIGHTS_NAME if safe_serialization else PICKLE_NAME
-        names = list(self.base_model.peft_config) if selected_adapters is None else selected_adapters
+        known = list(self.base_model.peft_config)
+        names = known if selected_adapters is None else check_names(selected_adapters, "selected_adapters")
         self.base_model.check_known(names)
         for name in names:
-            folder = Path(save_directory) if name == "default" else Path(save_directory) / name
+            folder = path if name == "default" else path / name
             save_adapter(self.base_model, name, folder, file)
 
     @classmethod
@@ -105,7 +108,7 @@ class PretrainedMixin(nn.Module):
         expected = device_map or {}
         check_placement(self.base_model.model, {"": torch_device, **expected} if torch_device else expected)
         self.base_model.check_new(adapter_name)
-        config, loaded = read_adapter(self.base_model, Path(model_id), config)
+        config, loaded = read_adapter(self.base_model, check_path(model_id, "model_id"), config)
         self.base_model.add_adapter(
             adapter_name,
             config.copy(inference_mode=not is_trainable),

@@ -1,8 +1,11 @@
 """Tensors by name: one adapter's as its file has them, and the base model's as if there was no adapter."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from shira_lab.adapters.tree import AdapterTree
+from shira_lab.arguments import expect
 from shira_lab.errors import AdapterError
 from shira_lab.masks.positions import shape_of
 from shira_lab.model import PeftModel
@@ -35,6 +38,7 @@ def set_peft_model_state_dict(
         AdapterError: when there is no such adapter, or it is merged.
         StorageError: when a tensor is missing, is not expected or does not fit; nothing has changed then.
     """
+    _check_state_dict(peft_model_state_dict)
     current = get_peft_model_state_dict(model, adapter_name)
     tree, prefix = _tree(model)
     layers = {path: layer for path, layer in tree.adapter_layers() if adapter_name in layer.adapters}
@@ -62,8 +66,10 @@ def set_base_model_state_dict(model: PeftModel, state_dict: dict[str, Tensor], s
     """Load tensors with the base model's own names into the model below the adapters.
 
     Raises:
-        AdapterError: when names are missing or not expected and ``strict``; nothing has changed then.
+        AdapterError: when names are missing or not expected and ``strict``, or a tensor has another shape; nothing
+        has changed then.
     """
+    _check_state_dict(state_dict)
     names = _base_names(model)
     result = LoadResult([n for n in names if n not in state_dict], [n for n in state_dict if n not in names])
     if strict and (result.missing_keys or result.unexpected_keys):
@@ -71,15 +77,28 @@ def set_base_model_state_dict(model: PeftModel, state_dict: dict[str, Tensor], s
             f"The state dict does not fit the base model: missing are {result.missing_keys or 'none'}, not expected "
             f"{result.unexpected_keys or 'none'}."
         )
+    for name, tensor in get_base_model_state_dict(model).items():
+        if name in state_dict and state_dict[name].shape != tensor.shape:
+            raise AdapterError(
+                f"The state dict's '{name}' has shape {tuple(state_dict[name].shape)}; the base model's has "
+                f"{tuple(tensor.shape)}. Is it of another model?"
+            )
     known = {names[name]: value for name, value in state_dict.items() if name in names}
     model.get_base_model().load_state_dict(known, strict=False)
     return result
+
+
+def _check_state_dict(tensors: Any) -> None:
+    expect(tensors, dict, "state_dict", "a dict of tensors by name", AdapterError)
+    for name, tensor in tensors.items():
+        expect(tensor, Tensor, f"state_dict['{name}']", "a tensor", AdapterError)
 
 
 def _tree(model: nn.Module) -> tuple[AdapterTree, str]:
     """The adapters of a model and the prefix of their names outside."""
     if isinstance(model, PeftModel):
         return model.base_model, PREFIX
+    expect(model, nn.Module, "model", "a PeftModel, or a model with injected adapters", AdapterError)
     if any(isinstance(module, PeftModel) for module in model.modules()):
         raise AdapterError(
             f"A {type(model).__name__} is around the PeftModel, and its parts may be spread over processes. Pass the "

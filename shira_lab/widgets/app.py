@@ -109,8 +109,9 @@ class App(traitlets.HasTraits):
             self._links.popitem()[1].unlink()
         while self._undo:
             self._undo.pop()()
-        for widget in _tree(self.view):
-            widget.close()
+        for root in (self.view, *self.controls.values()):
+            for widget in tree(root):
+                widget.close()
 
     # ---- display ----------------------------------------------------------------------------------------------------
 
@@ -128,5 +129,8 @@ class App(traitlets.HasTraits):
         return f"{type(self).__name__}({values})"
 
 
-def _tree(widget: ipywidgets.Widget) -> list[ipywidgets.Widget]:
-    return [inner for child in getattr(widget, "children", ()) for inner in _tree(child)] + [widget]
+def tree(widget: ipywidgets.Widget) -> list[ipywidgets.Widget]:
+    """The widget and all below it, with their layouts and styles, which are widgets too and stay when it is closed."""
+    below = [inner for child in getattr(widget, "children", ()) for inner in tree(child)]
+    looks = [look for name in ("layout", "style") if isinstance(look := getattr(widget, name, None), ipywidgets.Widget)]
+    return [*below, *looks, widget]

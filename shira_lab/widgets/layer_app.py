@@ -12,7 +12,7 @@ from shira_lab.budget import Shape, check_budget, density, max_r, num_params
 from shira_lab.figures import MaskProfile
 from shira_lab.figures.margins import mask_and_margins_png
 from shira_lab.spectrum import Spectrum
-from shira_lab.widgets.app import App
+from shira_lab.widgets.app import App, tree
 from shira_lab.widgets.controls import MAX_SEED, Slider, dropdown, number, row
 from shira_lab.widgets.layer_mask import LayerMask
 from shira_lab.widgets.mask_panel import MaskPanel
@@ -120,6 +120,8 @@ class LayerApp(App):
     def close(self) -> None:
         self._panel.rest()
         super().close()
+        for widget in tree(self._panel.view):  # a subclass may show the panel's parts without their frame
+            widget.close()
 
     def picture(self) -> bytes | None:
         try:

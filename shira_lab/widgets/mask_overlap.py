@@ -147,7 +147,7 @@ class MaskOverlap(App):
         try:
             first, second = self.positions
         except Exception as error:  # a learner's own mask function may raise anything
-            self._facts.value = ""
+            self._facts.value, self._pictures.children = "", ()  # no picture of the masks before
             self._say(error)
             return
         try:
