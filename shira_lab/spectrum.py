@@ -93,8 +93,6 @@ def _by_roots(matrix: Tensor) -> Tensor | None:
     if full.numel() == 0:
         return matrix.new_zeros(min(m, n))
     scale = full.abs().max()
-    if not scale.isfinite():
-        return None
     full = (full if full.shape[0] <= full.shape[1] else full.T) / scale  # else squares might overflow
     squares = torch.linalg.eigvalsh(full @ full.T).flip(0)
     if squares[-1] <= ROOTS_ABOVE**2 * squares[0]:

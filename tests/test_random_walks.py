@@ -80,12 +80,8 @@ def shown(widget: ipywidgets.Widget) -> list[tuple[str, object]]:
 
 
 def pictures(app: App) -> list[tuple[str, object]]:
-    """As :func:`shown`, without the controls, whose ends remember where they were.
-
-    Beside a mask that cannot be drawn the spectrum is left out too: the panel keeps the one before.
-    """
+    """As :func:`shown`, without the controls, whose ends remember where they were."""
     controls = {type(control).__name__ for control in app.controls.values()}
-    controls |= set() if app.picture() else {"SpectrumPlot"}
     return [row for row in shown(app.view) if row[0] not in controls]
 
 

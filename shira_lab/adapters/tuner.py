@@ -235,7 +235,8 @@ class AdapterModel(AdapterTree):
                 raise AdapterError(f"Adapter {name} does not exist: this model has {list(self.peft_config) or 'none'}.")
 
     def check_new(self, name: str) -> None:
-        if not isinstance(name, str) or not name or "." in name or "/" in name or name in _RESERVED | {BASE}:
+        named = isinstance(name, str) and name and not set(name) & set("./\\\0")
+        if not named or name in _RESERVED | {BASE}:
             raise AdapterError(
                 f"{name!r} cannot be an adapter name: use a non-empty string without dots and slashes that is "
                 "no attribute of a module, for instance 'default'."

@@ -48,6 +48,7 @@ class MaskPanel:
         except Exception as error:
             self.rest()
             self.mask.show(torch.empty(0, dtype=torch.int64), shape)
+            self.spectrum.show({})
             self.density.value = self.facts.value = ""
             self.status.say(in_words(error), error=True)
             return
