@@ -17,7 +17,7 @@ import torch
 import transformers
 
 from benchmarks import files, imports, masks, memory, slider, switching, training
-from benchmarks.compare import Ratio
+from shira_lab.speed.timing import Ratio
 
 Value = Ratio | float
 COMPILED_LIMIT = 1.06

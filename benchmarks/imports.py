@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from benchmarks.compare import Ratio, interleave
+from shira_lab.speed.timing import Ratio, interleave
 
 
 def import_ratios(patience_s: float = 60.0) -> dict[str, Ratio]:

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 import shira_lab
-from benchmarks.compare import Ratio, Side, interleave
 from benchmarks.models import SIX, base_model, device
+from shira_lab.speed.timing import Ratio, Side, interleave
 
 
 def _shira(model: nn.Module, r: int, targets: list[str], seeds: tuple[int, int]) -> shira_lab.PeftModel:

@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 import shira_lab
-from benchmarks.compare import Ratio, Side, interleave
 from benchmarks.models import adapted, base_model, device, training_step
 from shira_lab.layers import compiled, sampled
+from shira_lab.speed.timing import Ratio, Side, interleave
 
 KINDS = ("shira", "lora", "peft lora", "peft shira")
 

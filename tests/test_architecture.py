@@ -18,7 +18,7 @@ FLOORS = [
         "arguments errors files",
         "budget combine costs interference masks overview rank spectrum",
         "adapters calibration choices config layers model storage",
-        "architectures comparison embedded face fusion hub training worlds",
+        "architectures comparison embedded face fusion hub speed training worlds",
         "figures",
         "report widgets",
         "exercises",
@@ -31,6 +31,7 @@ PLAIN_RECORDS = (
     {"shira_lab.training.history"}
     | {f"shira_lab.comparison.{name}" for name in ("measures", "records", "results")}
     | {f"shira_lab.fusion.{name}" for name in ("records", "results")}
+    | {"shira_lab.speed.growth"}
 )
 
 SLOW_TO_IMPORT = ("IPython", "ipywidgets", "peft", "plotly", "transformers")

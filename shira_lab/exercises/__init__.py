@@ -13,6 +13,7 @@ from shira_lab.exercises.magnitude import MAGNITUDE
 from shira_lab.exercises.masks import DISJOINT
 from shira_lab.exercises.own_masks import OWN_MASKS
 from shira_lab.exercises.rank import RANK_BOUND, REPAIRED_MAGNITUDE
+from shira_lab.exercises.speed import SAMPLED_GRADIENT
 from shira_lab.exercises.start_here import FULL_RANK
 from shira_lab.exercises.sure_rank import ALWAYS_FULL_RANK, FEWEST
 
@@ -38,6 +39,7 @@ EXERCISES = {
         EXACT_MERGE,
         SECOND_CONFIG,
         FUSE,
+        SAMPLED_GRADIENT,
     )
 }
 

@@ -15,6 +15,7 @@ from shira_lab.figures.growth import growth_figure
 from shira_lab.figures.mask import MaskProfile, mask_pixels, mask_png, mask_profile, profile_figure
 from shira_lab.figures.rank import column_scale_figure, expectation_figure
 from shira_lab.figures.spectrum import ranks_in_words, spectrum_figure
+from shira_lab.figures.speed import cost_growth_figure
 from shira_lab.figures.theme import Figure, figure_png
 from shira_lab.figures.training import loss_figure, rank_figure, training_curves, training_figure
 
@@ -25,6 +26,7 @@ __all__ = [
     "budget_figure",
     "column_entries_figure",
     "column_scale_figure",
+    "cost_growth_figure",
     "costs_in_words",
     "costs_svg",
     "cover_figure",

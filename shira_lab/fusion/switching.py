@@ -32,8 +32,8 @@ def switch_times(out_features: int = 2048, in_features: int = 2048, r: int = 8, 
     SHiRA puts the originals back and writes the other k = r(m + n) entries. LoRA unmerges and merges:
     W -= B1 A1, W += B2 A2, each as one in-place call, which is the fastest way that PyTorch has.
     """
-    shira = _shira_switch(out_features, in_features, r)
-    lora = _lora_switch(out_features, in_features, r)
+    shira = shira_switch(out_features, in_features, r)
+    lora = lora_switch(out_features, in_features, r)
     times: dict[Callable[[], None], list[float]] = {shira: [], lora: []}
     for _ in range(repeats):
         for switch, seen in times.items():
@@ -43,7 +43,8 @@ def switch_times(out_features: int = 2048, in_features: int = 2048, r: int = 8, 
     return SwitchTimes(*(median(seen[2:]) for seen in times.values()))  # the first calls warm up
 
 
-def _shira_switch(m: int, n: int, r: int) -> Callable[[], None]:
+def shira_switch(m: int, n: int, r: int) -> Callable[[], None]:
+    """A call that changes between two SHiRA adapters with r(m + n) numbers on an (m, n) weight."""
     layer = nn.Sequential(nn.Linear(n, m, bias=False))
     model = get_peft_model(layer, ShiraConfig(r, ["0"], random_seed=0, init_weights=False), "a")
     model.add_adapter("b", ShiraConfig(r, ["0"], random_seed=1, init_weights=False))
@@ -59,7 +60,8 @@ def _shira_switch(m: int, n: int, r: int) -> Callable[[], None]:
     return switch
 
 
-def _lora_switch(m: int, n: int, r: int) -> Callable[[], None]:
+def lora_switch(m: int, n: int, r: int) -> Callable[[], None]:
+    """A call that changes between two merged LoRA adapters of rank r on an (m, n) weight."""
     weight = torch.randn(m, n)
     pairs: list[tuple[Tensor, Tensor]] = [(torch.randn(m, r), torch.randn(r, n)) for _ in range(2)]
 

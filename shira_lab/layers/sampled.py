@@ -14,7 +14,7 @@ from torch import Tensor
 from shira_lab.layers.pattern import Pattern
 
 # Above this density one dense product and a gather are faster than sampling (measured by the benchmark).
-DENSE_ABOVE = 0.2
+DENSE_ABOVE = 0.15
 # Sampling walks all tokens for each entry; in chunks of this many they stay in the cache.
 TOKEN_CHUNK = 512
 

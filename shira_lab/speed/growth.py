@@ -1,0 +1,77 @@
+"""How the costs of :mod:`shira_lab.speed.layer` grow when one thing grows and the others stay."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from shira_lab.errors import StorageError
+from shira_lab.files import read_bytes
+
+SHIPPED = "growth.jsonl"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measurement.
+
+    Attributes:
+        cost: name of the cost, one of :data:`shira_lab.speed.layer.ROWS`.
+        along: what grows in this series: "size", "tokens" or "r".
+        ratios: by side, the median ratio and the ends of its 95% interval.
+        seconds: by side, the median time.
+    """
+
+    cost: str
+    along: str
+    m: int
+    n: int
+    r: int
+    tokens: int
+    ratios: dict[str, tuple[float, float, float]]
+    seconds: dict[str, float]
+
+    @property
+    def density(self) -> float:
+        return self.r * (self.m + self.n) / (self.m * self.n)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Growth:
+    """All measurements of one machine, and the facts of that machine."""
+
+    machine: dict[str, str]
+    points: tuple[Point, ...]
+
+    def series(self, cost: str, along: str) -> Iterator[Point]:
+        """The points of one curve, in the order in which they were measured."""
+        return (point for point in self.points if (point.cost, point.along) == (cost, along))
+
+
+def shipped() -> Growth:
+    """The measurement that ships with the package, made by ``scripts/grow.py``."""
+    with as_file(files("shira_lab.speed") / SHIPPED) as path:
+        return read_growth(path)
+
+
+def read_growth(path: Path) -> Growth:
+    """The measurements in a log.
+
+    Raises:
+        StorageError: when the file cannot be read or is no such log.
+    """
+    try:
+        machine, *points = map(json.loads, read_bytes(path).decode().splitlines())
+        return Growth(machine, tuple(Point(**{**point, "ratios": _tuples(point["ratios"])}) for point in points))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{path} is no log of measured costs: {error}.") from None
+
+
+def _tuples(ratios: dict[str, list[float]]) -> dict[str, tuple[float, float, float]]:
+    return {side: (median, low, high) for side, (median, low, high) in ratios.items()}
