@@ -18,7 +18,7 @@ FLOORS = [
         "arguments errors files",
         "budget combine costs interference masks overview rank spectrum",
         "adapters calibration choices config layers model storage",
-        "architectures comparison embedded face fusion hub training worlds",
+        "architectures comparison download embedded face fusion hub training worlds",
         "figures",
         "report widgets",
         "exercises",
