@@ -62,6 +62,15 @@ def load_model(
     )
 
 
+def is_here(name: str | Path) -> bool:
+    """Whether :func:`load_model` needs no network for this name.
+
+    Raises:
+        ShiraError: no model can have this name.
+    """
+    return name == EMBEDDED or Path(name).expanduser().is_dir() or _cached(str(name), WEIGHTS) is not None
+
+
 def load_config(name: str | Path = EMBEDDED) -> PreTrainedConfig:
     """The configuration of a model alone, found as :func:`load_model` finds the model.
 
@@ -94,6 +103,8 @@ def _load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except Exception as error:  # what files from anywhere say may fail in any way
             raise ShiraError(f"no causal language model could be loaded from {folder}: {error}") from error
+    if tokenizer.pad_token is None:  # as GPT-2's; what is padded is never looked at
+        tokenizer.pad_token = tokenizer.eos_token
     return model.eval(), tokenizer
 
 
