@@ -38,6 +38,14 @@ CONFIG = ("config.json",)
 INSTEAD = "Use the folder of a saved model, or 'embedded', the model inside the package, which needs no network."
 
 
+class HubError(ShiraError):
+    """The hub did not give a model."""
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython shows this in the place of a traceback, which would only tell how a download works."""
+        return [str(self)]
+
+
 def load_model(
     name: str | Path = EMBEDDED, on_progress: Progress | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -126,11 +134,11 @@ def _download(name: str, choose: Callable[[Sequence[str]], Sequence[str]], on_pr
     missing = f"{name!r} is neither a folder nor in the local cache"
     endpoint = os.environ.get("HF_ENDPOINT", constants.ENDPOINT).rstrip("/")
     if constants.HF_HUB_OFFLINE:
-        raise ShiraError(f"{missing}, and HF_HUB_OFFLINE forbids to ask {endpoint}. {INSTEAD}")
+        raise HubError(f"{missing}, and HF_HUB_OFFLINE forbids to ask {endpoint}. {INSTEAD}")
     try:
         return fetch(name, endpoint, choose, lambda: on_progress or _progress_bar(name, endpoint))
     except HubTrouble as trouble:
-        raise ShiraError(f"{missing}, and {trouble}. {INSTEAD}") from trouble
+        raise HubError(f"{missing}, and {trouble}. {INSTEAD}") from None
 
 
 def _usable(repository: Sequence[str]) -> list[str]:

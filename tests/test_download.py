@@ -1,14 +1,17 @@
 """A hub that misbehaves gets a sentence, and never leaves half a file in the cache that is taken for a whole one."""
 
+import io
 import pickle
 import re
 import time
 from collections.abc import Iterator
+from contextlib import closing, redirect_stdout
 from pathlib import Path
 
 import pytest
 import torch
 from huggingface_hub import HfApi, constants
+from IPython.core.interactiveshell import InteractiveShell
 from loopback_hub import COMMIT, LoopbackHub, loopback_hub
 from tiny_lm import tiny_lm, tokenizer
 
@@ -17,6 +20,7 @@ from shira_lab.cli import main
 from shira_lab.errors import ShiraError
 from shira_lab.hub import INSTEAD, load_config, load_model
 from shira_lab.training.history import History
+from shira_lab.widgets import FineTuneLab
 
 NAME = "facebook/opt-125m"
 NOT_HERE = f"'{NAME}' is neither a folder nor in the local cache, and "
@@ -204,6 +208,28 @@ def test_the_command_line_trains_a_model_of_the_hub(
     assert main(["finetune", "--model", NAME, *short, "--out", str(tmp_path / "run")]) == 0
     assert History.load(tmp_path / "run/history.json").settings.model == NAME
     assert f"Downloading {NAME} once: " in capsys.readouterr().err
+
+
+def test_a_notebook_shows_the_sentence_alone(hub: LoopbackHub) -> None:
+    hub.status = 503
+    shown = io.StringIO()
+    with redirect_stdout(shown):
+        InteractiveShell().run_cell(f"from shira_lab import load_model\nload_model('{NAME}')")
+    assert shown.getvalue().startswith(NOT_HERE) and "Traceback" not in shown.getvalue()
+
+
+def test_the_lab_downloads_when_it_runs_and_says_what_went_wrong(hub: LoopbackHub) -> None:
+    with closing(FineTuneLab(model=NAME, r=2, steps=2, eval_every=2)) as lab:
+        assert f"{NAME} is not on this machine yet: Run fetches it, and says its size." in lab.status.value
+        hub.status = 503
+        lab.run()
+        with pytest.raises(ShiraError):
+            lab.wait()
+        assert f"{hub.address} is in trouble itself (503). Try again later." in lab.status.value
+        hub.status = 200
+        lab.run()
+        assert lab.wait().history.status == "finished"
+        assert "Estimated memory at the peak about" in lab.needs.value and "s a step" in lab.needs.value
 
 
 def test_the_command_line_says_one_sentence(hub: LoopbackHub, capsys: pytest.CaptureFixture[str]) -> None:
