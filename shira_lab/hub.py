@@ -1,22 +1,23 @@
 """Where models come from: the package itself, a folder, the local cache, and only then the hub.
 
-A hub that cannot be reached is found out in two seconds, with a sentence that says what to do instead.
+A hub that cannot give a model is found out in seconds, with a sentence that says what to do instead. Weights are read
+as numbers only: safetensors, or a pickle that may hold nothing else; code that lies beside a model never runs.
 """
 
 from __future__ import annotations
 
 import os
-import threading
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from importlib.resources import as_file, files
 from pathlib import Path
 
 import torch
-from huggingface_hub import HfApi, constants, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+from tqdm.auto import tqdm
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -27,21 +28,34 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from shira_lab.costs import in_units
+from shira_lab.download import HubTrouble, Progress, fetch
 from shira_lab.errors import ShiraError
 
 EMBEDDED = "embedded"
-PROBE_SECONDS = 2.0
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # the first kind that a repository has is taken
 CONFIG = ("config.json",)
 INSTEAD = "Use the folder of a saved model, or 'embedded', the model inside the package, which needs no network."
 
 
-def load_model(name: str | Path = EMBEDDED) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+class HubError(ShiraError):
+    """The hub did not give a model."""
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython shows this in the place of a traceback, which would only tell how a download works."""
+        return [str(self)]
+
+
+def load_model(
+    name: str | Path = EMBEDDED, on_progress: Progress | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal language model and its tokenizer, in float32 on the CPU and in evaluation mode.
 
     Args:
         name: "embedded" for the small model inside the package, a folder written by ``save_pretrained``, or the
             name of a model on the hub such as "facebook/opt-125m"; the local cache is asked before the network.
+        on_progress: called with the bytes that are here and those in all while a model is downloaded; None says the
+            size and draws a bar on stderr.
 
     Raises:
         ShiraError: there is no such model, it cannot be reached, or it cannot be loaded without running code
@@ -51,7 +65,18 @@ def load_model(name: str | Path = EMBEDDED) -> tuple[PreTrainedModel, PreTrained
         with as_file(files("shira_lab") / "embedded") as folder:
             return _load(folder)
     folder = Path(name).expanduser()
-    return _load(folder if folder.is_dir() else _cached(str(name), WEIGHTS) or _download(str(name)))
+    return _load(
+        folder if folder.is_dir() else _cached(str(name), WEIGHTS) or _download(str(name), _usable, on_progress)
+    )
+
+
+def is_here(name: str | Path) -> bool:
+    """Whether :func:`load_model` needs no network for this name.
+
+    Raises:
+        ShiraError: no model can have this name.
+    """
+    return name == EMBEDDED or Path(name).expanduser().is_dir() or _cached(str(name), WEIGHTS) is not None
 
 
 def load_config(name: str | Path = EMBEDDED) -> PreTrainedConfig:
@@ -64,7 +89,9 @@ def load_config(name: str | Path = EMBEDDED) -> PreTrainedConfig:
         with as_file(files("shira_lab") / "embedded") as folder:
             return _read_config(folder)
     folder = Path(name).expanduser()
-    return _read_config(folder if folder.is_dir() else _cached(str(name), CONFIG) or _download(str(name), CONFIG))
+    return _read_config(
+        folder if folder.is_dir() else _cached(str(name), CONFIG) or _download(str(name), lambda _: CONFIG)
+    )
 
 
 def _read_config(folder: Path) -> PreTrainedConfig:
@@ -78,10 +105,14 @@ def _load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     with _without_progress_bars():
         try:
             # float32: many checkpoints are float16, which transformers would keep and a CPU trains badly in.
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError) as error:
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, weights_only=True
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # what files from anywhere say may fail in any way
             raise ShiraError(f"no causal language model could be loaded from {folder}: {error}") from error
+    if tokenizer.pad_token is None:  # as GPT-2's; what is padded is never looked at
+        tokenizer.pad_token = tokenizer.eos_token
     return model.eval(), tokenizer
 
 
@@ -98,45 +129,42 @@ def _cached(name: str, needed: Sequence[str]) -> Path | None:
     return folder if any(any(folder.glob(pattern)) for pattern in needed) else None
 
 
-def _download(name: str, wanted: Sequence[str] = ()) -> Path:
-    """Fetch the files of a hub model that match ``wanted``, by default all that it takes to use the model."""
+def _download(name: str, choose: Callable[[Sequence[str]], Sequence[str]], on_progress: Progress | None = None) -> Path:
+    """Fetch the files of a hub model that ``choose`` picks."""
     missing = f"{name!r} is neither a folder nor in the local cache"
-    endpoint = os.environ.get("HF_ENDPOINT", constants.ENDPOINT)
+    endpoint = os.environ.get("HF_ENDPOINT", constants.ENDPOINT).rstrip("/")
     if constants.HF_HUB_OFFLINE:
-        raise ShiraError(f"{missing}, and HF_HUB_OFFLINE forbids to ask {endpoint}. {INSTEAD}")
-    if not _answers(endpoint):
-        raise ShiraError(f"{missing}, and {endpoint} did not answer in {PROBE_SECONDS:g} s. {INSTEAD}")
+        raise HubError(f"{missing}, and HF_HUB_OFFLINE forbids to ask {endpoint}. {INSTEAD}")
     try:
-        return Path(snapshot_download(name, endpoint=endpoint, allow_patterns=[*(wanted or _usable(name, endpoint))]))
-    except (HfHubHTTPError, OSError) as error:
-        raise ShiraError(f"{missing}, and {endpoint} did not give it: {error}. {INSTEAD}") from error
+        return fetch(name, endpoint, choose, lambda: on_progress or _progress_bar(name, endpoint))
+    except HubTrouble as trouble:
+        raise HubError(f"{missing}, and {trouble}. {INSTEAD}") from None
 
 
-def _usable(name: str, endpoint: str) -> list[str]:
+def _usable(repository: Sequence[str]) -> list[str]:
     """Configuration, tokenizer, and one of the several kinds of weights that many models have."""
-    repository = [Path(path) for path in HfApi(endpoint).list_repo_files(name)]
-    weights = next((kind for kind in WEIGHTS if any(path.match(kind) for path in repository)), WEIGHTS[0])
-    return ["*.json", "*.txt", "*.model", weights]
+
+    def there(*patterns: str) -> list[str]:
+        return [name for name in repository if any(fnmatch(name, pattern) for pattern in patterns)]
+
+    weights = next((found for found in (there(kind) for kind in WEIGHTS) if found), [])
+    return [*there("*.json", "*.txt", "*.model"), *weights]
 
 
-def _answers(endpoint: str) -> bool:
-    """Whether anything answers at this address in time; in a thread, as looking up a name has no timeout."""
-    answered = threading.Event()
+def _progress_bar(name: str, endpoint: str) -> Progress:
+    """Says on stderr how much comes before anything does, then draws a bar."""
+    bar: tqdm | None = None
 
-    def ask() -> None:
-        try:
-            request = urllib.request.Request(endpoint, method="HEAD")
-            urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
-        except urllib.error.HTTPError:
-            pass  # a refusal is an answer, too
-        except (OSError, ValueError):
-            return
-        answered.set()
+    def show(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            print(f"Downloading {name} once: {in_units(total)} from {endpoint}.", file=sys.stderr)
+            bar = tqdm(total=total, initial=done, unit="B", unit_scale=True, dynamic_ncols=True)
+        bar.update(done - bar.n)
+        if done >= total:
+            bar.close()
 
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(PROBE_SECONDS)
-    return answered.is_set()
+    return show
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def write_report(path: Path, run: Finetuned, saved_bytes: int) -> None:
     history = run.history
     spectra = {layer: spectrum(delta_weight(run.model, run.base, layer)) for layer in history.layers}
     singular_values = spectrum_figure(spectra).update_layout(height=HEIGHT + LINE_HEIGHT * len(spectra))
-    title = f"{history.settings.label} on the world {history.settings.world}"
+    title = f"{history.settings.label} on {history.settings.world}"
     body = [f"<h1>{html.escape(title)}</h1>", _table(summary(history, saved_bytes)), *_tales(run)]
     body += ["<h2>How it learned</h2>", *_figures([training_figure(history)])]
     body += ["<h2>What the updates look like</h2>", *_figures([singular_values], first=False), *_mask(run)]

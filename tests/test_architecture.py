@@ -15,10 +15,10 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     set(rooms.split())
     for rooms in (
-        "arguments errors files",
+        "arguments errors files machine",
         "budget combine costs interference masks overview rank spectrum",
         "adapters calibration choices config layers model storage",
-        "architectures comparison embedded face fusion hub speed training worlds",
+        "architectures comparison download embedded face fusion hub speed training worlds",
         "figures",
         "report widgets",
         "exercises",

@@ -108,7 +108,7 @@ def test_a_resumed_run_takes_its_settings_from_its_folder(
         patch.setattr("shira_lab.cli.finetune._stop_on_interrupt", lambda: nullcontext(lambda: True))
         assert main(start) == 0
     assert History.load(tmp_path / "history.json").status == "stopped"
-    assert refusal(capsys, *start).startswith(f"shira-lab: {tmp_path} holds an unfinished run (checkpoint-1).")
+    assert "`r` is 3, but the run was started with 2." in refusal(capsys, *start, "--r", "3")
     resume = ["finetune", "--resume", "--out", str(tmp_path)]
     assert refusal(capsys, *resume, "--lr", "0.5").startswith(
         "shira-lab: `learning_rate` is 0.5, but the run was started"

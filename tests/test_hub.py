@@ -15,7 +15,7 @@ import torch
 from huggingface_hub import constants
 
 import shira_lab
-from shira_lab import hub
+from shira_lab import download, hub
 from shira_lab.errors import ShiraError
 from shira_lab.hub import load_model
 
@@ -77,7 +77,7 @@ def test_a_hub_that_refuses_is_explained(cache: Path) -> None:
 def test_a_hub_that_stays_silent_is_not_waited_for(
     cache: Path, silent_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(download, "PROBE_SECONDS", 0.2)
     monkeypatch.setenv("HF_ENDPOINT", silent_endpoint)
     with pytest.raises(ShiraError, match=rf"and {silent_endpoint} did not answer in 0.2 s"):
         load_model("someone/tales")
@@ -105,19 +105,13 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files_there", "weights"),
     [
-        (["config.json", "model.safetensors", "pytorch_model.bin", "flax_model.msgpack"], "*.safetensors"),
-        (["config.json", "pytorch_model.bin", "tf_model.h5"], "pytorch_model*.bin"),
+        (["config.json", "model.safetensors", "pytorch_model.bin", "flax_model.msgpack"], ["model.safetensors"]),
+        (["config.json", "pytorch_model.bin", "tf_model.h5"], ["pytorch_model.bin"]),
+        (["config.json", "tf_model.h5"], []),
     ],
 )
-def test_only_one_kind_of_weights_is_downloaded(
-    cache: Path, monkeypatch: pytest.MonkeyPatch, files_there: list[str], weights: str
-) -> None:
-    asked: dict[str, list[str]] = {}
-    monkeypatch.setattr(hub, "_answers", lambda endpoint: True)
-    monkeypatch.setattr(hub.HfApi, "list_repo_files", lambda self, name: files_there)
-    monkeypatch.setattr(hub, "snapshot_download", lambda name, **options: asked.update(options) or "folder")
-    hub._download("someone/tales")
-    assert set(asked["allow_patterns"]) == {"*.json", "*.txt", "*.model", weights}
+def test_only_one_kind_of_weights_is_downloaded(files_there: list[str], weights: list[str]) -> None:
+    assert hub._usable(files_there) == ["config.json", *weights]
 
 
 def test_the_package_has_load_model_without_importing_it_at_first() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub import constants
+from loopback_hub import loopback_hub
 from tiny import opt_config
 from torch import nn
 from transformers import AutoModelForCausalLM, FalconConfig, GPT2Config, LlamaConfig, PreTrainedConfig
@@ -88,19 +89,13 @@ def test_a_cached_configuration_needs_no_hub_and_no_weights(no_hub: Path) -> Non
 def test_of_a_model_on_the_hub_the_configuration_alone_is_fetched(
     no_hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Any] = []
-
-    def snapshot(name: str, local_files_only: bool = False, **options: Any) -> str:
-        if local_files_only:
-            raise hub.LocalEntryNotFoundError("not there")
-        asked.append((name, options["allow_patterns"]))
-        opt_config().save_pretrained(tmp_path / "fetched")
-        return str(tmp_path / "fetched")
-
-    monkeypatch.setattr(hub, "_answers", lambda endpoint: True)
-    monkeypatch.setattr(hub, "snapshot_download", snapshot)
-    assert find_architecture("someone/tales").config.model_type == "opt"
-    assert asked == [("someone/tales", ["config.json"])]
+    opt_config().save_pretrained(tmp_path / "published")
+    (tmp_path / "published/model.safetensors").write_bytes(bytes(100))
+    with loopback_hub() as server:
+        server.models["someone/tales"] = tmp_path / "published"
+        monkeypatch.setenv("HF_ENDPOINT", server.address)
+        assert find_architecture("someone/tales").config.model_type == "opt"
+    assert set(server.ranges) == {"config.json"}
 
 
 def test_a_hub_that_does_not_answer_is_explained(no_hub: Path) -> None:

@@ -1,4 +1,4 @@
-"""``shira-lab finetune``: train an adapter on the stories of a world.
+"""``shira-lab finetune``: train an adapter on the stories of a world, or on real text.
 
 Under torchrun (``torchrun --nproc-per-node 2 -m shira_lab.cli finetune ...``) the first process alone prints and
 writes.
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from shira_lab.calibration import Reduction
 from shira_lab.errors import ShiraError
@@ -27,9 +27,18 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "reduction": ("--reduction", "their gradients: mean_abs is mean |g|, abs_mean is |mean g|"),
     "r": ("--r", "size of the adapter: r(m + n) numbers for an (m, n) weight"),
     "target_modules": ("--targets", "layers to adapt: their names, or all-linear"),
-    "world": ("--world", "whose stories to learn: sea, space or meadow"),
+    "world": (
+        "--world",
+        "whose stories to learn: sea, space or meadow; or real text: python, a text file, or a folder",
+    ),
     "steps": ("--steps", "optimizer steps"),
-    "batch_size": ("--batch-size", "stories a step, over all processes"),
+    "batch_size": ("--batch-size", "texts a step, over all processes"),
+    "max_length": ("--max-length", "tokens of a piece of real text"),
+    "gradient_accumulation_steps": (
+        "--gradient-accumulation-steps",
+        "parts in which a step's texts are read",
+    ),
+    "gradient_checkpointing": ("--gradient-checkpointing", "compute activations again instead of keeping them"),
     "learning_rate": ("--lr", "peak learning rate"),
     "seed": ("--seed", "of mask, initial values and stories; -1 draws one"),
     "eval_every": ("--eval-every", "steps between two measurements"),
@@ -39,6 +48,8 @@ OPTIONS: dict[str, tuple[str, str]] = {
 TYPES = {
     "calibration_samples": int,
     "r": int,
+    "max_length": int,
+    "gradient_accumulation_steps": int,
     "steps": int,
     "batch_size": int,
     "eval_every": int,
@@ -66,31 +77,55 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         train.add_argument(
             option,
             dest=name,
-            type=TYPES.get(name, str),
-            choices=CHOICES.get(name),
-            nargs="+" if name == "target_modules" else None,
-            metavar=None if name in CHOICES else option.lstrip("-").replace("-", "_").upper(),
+            **_value(name, option),
             help=f"{text} (default: {defaults_shown[name]})",
         )
     train.add_argument("--out", type=Path, required=True, help="folder of the result")
-    train.add_argument("--resume", action="store_true", default=False, help="continue the unfinished run in --out")
+    train.add_argument(
+        "--resume",
+        action="store_true",
+        default=False,
+        help="continue the unfinished run in --out with its settings; the command that began it does so, too",
+    )
+    train.add_argument(
+        "--regardless", action="store_true", default=False, help="train even where memory is estimated to run out"
+    )
     train.set_defaults(run=_finetune)
+
+
+def _value(name: str, option: str) -> dict[str, Any]:
+    """How the value of an option is read."""
+    if name == "gradient_checkpointing":
+        return {"action": "store_true"}
+    if name in CHOICES:
+        return {"choices": CHOICES[name]}
+    shown = option.lstrip("-").replace("-", "_").upper()
+    return {"type": TYPES.get(name, str), "nargs": "+" if name == "target_modules" else None, "metavar": shown}
 
 
 def _finetune(asked: argparse.Namespace) -> int:
     # Imported when needed: --help and mistyped options are answered at once.
+    import torch
     from accelerate import PartialState
 
     from shira_lab.hub import load_model
     from shira_lab.report import write_report
+    from shira_lab.training.checkpoints import last_checkpoint
     from shira_lab.training.finetune import finetune
+    from shira_lab.training.forecast import check_fits
     from shira_lab.training.summary import summary
 
     settings = _settings(asked)
-    model, tokenizer = load_model(settings.model)
+    processes = PartialState(cpu=not torch.cuda.is_available())
+    with processes.local_main_process_first():  # which downloads it, if it has to be
+        model, tokenizer = load_model(settings.model)
+    model.to(processes.device)
+    if not asked.regardless:
+        check_fits(model, tokenizer, settings)
+    resume = asked.resume or last_checkpoint(asked.out) is not None
     with _stop_on_interrupt() as should_stop:
-        run = finetune(model, tokenizer, settings, None, should_stop, asked.out, asked.resume)
-    if PartialState().is_main_process:
+        run = finetune(model, tokenizer, settings, None, should_stop, asked.out, resume)
+    if processes.is_main_process:
         saved_bytes = sum(file.stat().st_size for file in asked.out.glob("*.safetensors"))
         write_report(asked.out / "report.html", run, saved_bytes)
         for name, value in summary(run.history, saved_bytes):

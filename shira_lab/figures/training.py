@@ -27,9 +27,9 @@ class Curve:
 
 
 def loss_curves(history: History) -> list[Curve]:
-    """Training loss, held-out loss, and the floor of the held-out stories as a level line."""
+    """Training loss, held-out loss, and the floor of the held-out stories as a level line, where it is known."""
     evals = history.evals
-    floor = evals[-1].floor if evals else None
+    floor = (evals[-1].floor or None) if evals else None
     return [
         Curve([point.step for point in history.steps], [point.loss for point in history.steps]),
         Curve([point.step for point in evals], [point.loss for point in evals]),

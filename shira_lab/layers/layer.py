@@ -159,6 +159,14 @@ class AdapterLayer(AdapterHolder):
             self.unmerge()
         return self.base_layer
 
+    def leave_weight_alone(self) -> None:
+        """From now on make a weight with the deltas in it for each call, instead of writing into the layer's own.
+
+        FSDP needs this: it puts the weight together anew at every call, and what was written into it is gone.
+        """
+        self.unmerge()
+        self._in_place = False
+
     # ---- the forward pass -------------------------------------------------------------------------------------------
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -13,8 +13,12 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from shira_lab.training.data import IGNORED, batches, encode
+from shira_lab.training.data import IGNORED, Row, batches, encode
 from shira_lab.worlds import Story
+
+MOST_ROWS = 32
+#: Of a batch's logits; a large vocabulary leaves room for few rows, whatever the model.
+LOGITS_BYTES = 20 << 20
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,13 @@ class StoryLoss:
         return self.loss - self.floor
 
 
-def text_loss(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], batch_size: int = 32
+def row_loss(
+    model: PreTrainedModel, rows: Sequence[Row], pad_token_id: int, batch_size: int | None = None
 ) -> tuple[float, int]:
-    """The mean loss of `model` on `texts` in nats per predicted token, and the number of predicted tokens."""
+    """The mean loss of `model` on `rows` in nats per predicted token, and the number of predicted tokens."""
     nats, tokens = 0.0, 0
     with _evaluating(model):
-        for batch in batches(encode(tokenizer, texts), batch_size, tokenizer.pad_token_id):
+        for batch in batches(rows, batch_size or rows_at_once(model, rows), pad_token_id):
             here = {name: tensor.to(model.device) for name, tensor in batch.items()}
             predicted = int((batch["labels"][:, 1:] != IGNORED).sum())  # nothing predicts the first token
             nats += model(**here, use_cache=False).loss.item() * predicted
@@ -53,8 +57,21 @@ def text_loss(
     return nats / tokens, tokens
 
 
+def rows_at_once(model: PreTrainedModel, rows: Sequence[Row]) -> int:
+    """How many rows make an evaluation's batch."""
+    longest = max(len(row["input_ids"]) for row in rows)
+    return max(1, min(MOST_ROWS, LOGITS_BYTES // (4 * longest * model.config.vocab_size)))
+
+
+def text_loss(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], batch_size: int | None = None
+) -> tuple[float, int]:
+    """:func:`row_loss` of texts."""
+    return row_loss(model, encode(tokenizer, texts), tokenizer.pad_token_id, batch_size)
+
+
 def story_loss(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, stories: Sequence[Story], batch_size: int = 32
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, stories: Sequence[Story], batch_size: int | None = None
 ) -> StoryLoss:
     """The loss of `model` on `stories` beside their floor.
 

@@ -1,4 +1,4 @@
-"""Fine-tune a language model on the stories of a world, with transformers' Trainer underneath.
+"""Fine-tune a language model on the stories of a world or on real text, with transformers' Trainer underneath.
 
 Losses, ranks of the update and texts stream into a :class:`~shira_lab.training.history.History`. Processes started by
 torchrun share each batch and end with the same numbers.
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
@@ -20,7 +21,7 @@ from shira_lab.masks.random import draw_seed
 from shira_lab.training.checkpoints import FOLDER, check_new, check_same, checkpoint_to_resume, remove_checkpoints
 from shira_lab.training.finetuned import Finetuned
 from shira_lab.training.history import History, Settings
-from shira_lab.training.methods import LEARNING_RATES, make_trainable
+from shira_lab.training.methods import Trainable, make_trainable, suitable_learning_rate
 from shira_lab.training.probe import Probe
 from shira_lab.training.progress import progress_bar
 from shira_lab.training.recorder import Recorder
@@ -55,11 +56,12 @@ def finetune(
     """
     processes = PartialState(cpu=model.device.type == "cpu")
     output = Path(output_dir) if output_dir is not None else None
-    history, checkpoint = _begin(settings, output, resume)
+    history, checkpoint = _begin(settings, model, output, resume)
     settings = history.settings
     assert settings.seed is not None
     set_seed(settings.seed)
     stories = Stories(settings, tokenizer)
+    history.texts = stories.corpus.about
     use_cache = model.config.use_cache
     with tempfile.TemporaryDirectory() as nowhere, _quiet():
         arguments = _arguments(settings, model, output, nowhere)
@@ -71,6 +73,8 @@ def finetune(
         elif on_event is None:
             on_event = progress_bar(settings.steps)
         recorder = Recorder(history, Probe(trained, model, tokenizer, settings), on_event, should_stop)
+        if settings.gradient_checkpointing:
+            _checkpointing(trained, True)
         trainer = AdapterTrainer(
             trained,
             arguments,
@@ -82,6 +86,8 @@ def finetune(
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         finally:
+            if settings.gradient_checkpointing:
+                _checkpointing(trained, False)
             trained.config.use_cache = use_cache  # the Trainer switches it off
             trained.eval()
     if history.status == "running":
@@ -97,6 +103,15 @@ def finetune(
     return result
 
 
+def _checkpointing(trained: Trainable, on: bool) -> None:
+    """Keep only the inputs of the blocks, or everything again. transformers has had two names for it."""
+    kind = "activation" if hasattr(trained, "activation_checkpointing_enable") else "gradient"
+    if on:
+        getattr(trained, f"{kind}_checkpointing_enable")({"use_reentrant": False})
+    else:
+        getattr(trained, f"{kind}_checkpointing_disable")()
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Inside, transformers neither logs nor draws bars: the run has a history and a bar of its own."""
@@ -110,10 +125,12 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _begin(settings: Settings, output: Path | None, resume: bool) -> tuple[History, Path | None]:
+def _begin(
+    settings: Settings, model: PreTrainedModel, output: Path | None, resume: bool
+) -> tuple[History, Path | None]:
     """A history with settled settings, and the checkpoint that it comes from."""
-    rate = LEARNING_RATES[settings.method] if settings.learning_rate is None else settings.learning_rate
-    settings = dataclasses.replace(settings, learning_rate=rate)
+    if settings.learning_rate is None:
+        settings = dataclasses.replace(settings, learning_rate=suitable_learning_rate(settings.method, model))
     if resume:
         if output is None:
             raise ConfigError("`resume=True` needs the `output_dir` of the run that is to be continued.")
@@ -135,16 +152,22 @@ def _arguments(settings: Settings, model: PreTrainedModel, output: Path | None, 
         ConfigError: when a batch cannot be shared equally by the processes.
     """
     processes = PartialState().num_processes
-    if settings.batch_size % processes:
+    parts = settings.gradient_accumulation_steps
+    if settings.batch_size % (processes * parts):
         raise ConfigError(
-            f"`batch_size` is {settings.batch_size}, which {processes} processes cannot share equally; choose "
-            "a multiple."
+            f"`batch_size` is {settings.batch_size}, which {processes} processes cannot share equally"
+            f"{f' in {parts} parts each' if parts > 1 else ''}; choose a multiple."
         )
+    on_gpu = model.device.type == "cuda"
+    has_bf16 = on_gpu and torch.cuda.is_bf16_supported()
     return TrainingArguments(
         output_dir=str(output / FOLDER) if output else nowhere,
         use_cpu=model.device.type == "cpu",
         max_steps=settings.steps,
-        per_device_train_batch_size=settings.batch_size // processes,
+        per_device_train_batch_size=settings.batch_size // (processes * parts),
+        gradient_accumulation_steps=parts,
+        bf16=has_bf16,  # a CPU without instructions for half precision would only lose time and digits
+        fp16=on_gpu and not has_bf16,
         learning_rate=settings.learning_rate,
         weight_decay=0.0,
         lr_scheduler_type="linear",

@@ -15,12 +15,23 @@ from shira_lab.layers import AdapterLayer
 from shira_lab.masks.function import wants_gradient
 from shira_lab.model import PeftModel, get_peft_model
 from shira_lab.training.history import Method, Settings
+from shira_lab.training.threads import SMALL
 
 #: Peak learning rates for the embedded model, from a grid with r = 8 on all linear layers: SHiRA (magnitude) over 0.02
 #: to 0.2, LoRA over 0.003 to 0.1, full over 0.001 to 0.01, where 0.003 and 0.01 tie. Larger models want smaller ones.
 LEARNING_RATES: dict[Method, float] = {"shira": 1e-1, "lora": 3e-2, "full": 3e-3}
 
+#: The same for models beyond :data:`SMALL`: SHiRA's and LoRA's from the paper's runs on language models of 7 billion
+#: numbers (section 5.2), and what full fine-tuning is usually given.
+LARGE_LEARNING_RATES: dict[Method, float] = {"shira": 5e-4, "lora": 2e-4, "full": 2e-5}
+
 Trainable: TypeAlias = PeftModel | PreTrainedModel
+
+
+def suitable_learning_rate(method: Method, model: PreTrainedModel) -> float:
+    """The peak learning rate that a run takes when it is given none."""
+    small = sum(parameter.numel() for parameter in model.parameters()) < SMALL
+    return (LEARNING_RATES if small else LARGE_LEARNING_RATES)[method]
 
 
 def make_trainable(model: PreTrainedModel, settings: Settings, samples: Iterable[Any]) -> Trainable:

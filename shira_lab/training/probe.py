@@ -10,38 +10,41 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from shira_lab.overview import overview
 from shira_lab.spectrum import spectrum
-from shira_lab.training.evaluate import sample, story_loss
+from shira_lab.training.corpus import HeldOut, find_corpus
+from shira_lab.training.evaluate import row_loss, sample
 from shira_lab.training.history import EvalPoint, PicturePoint, RankPoint, SamplePoint, Settings
 from shira_lab.training.methods import Trainable, delta_weight, trained_layers
-from shira_lab.worlds import Story, get_world
 
 SAMPLE_SEED = 0  # one seed for all texts of all runs: they differ by what was learned
 
 
 class Probe:
-    """Measures a model in training. Held-out stories, layers and the sample's seed are fixed when it is made."""
+    """Measures a model in training. Held-out texts, layers and the sample's seed are fixed when it is made."""
 
     def __init__(
         self, trained: Trainable, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Settings
     ) -> None:
         self.trained, self.base, self.tokenizer, self.settings = trained, base, tokenizer, settings
-        self.stories = _held_out(settings.world, settings)
-        self.reference_stories = _held_out(settings.reference_world, settings) if settings.reference_world else []
+        self.held_out = self._held_out(settings.world)
+        self.reference = self._held_out(settings.reference_world) if settings.reference_world else None
         self.layers = watched(trained_layers(trained, settings))
 
     def loss(self, step: int) -> EvalPoint:
-        """Loss and floor on the held-out stories."""
-        return self._loss(step, self.stories)
+        """Loss and floor on the held-out texts."""
+        return self._loss(step, self.held_out)
 
     def reference_loss(self, step: int) -> EvalPoint | None:
-        """Loss and floor on the held-out stories of the reference world, if there is one."""
-        return self._loss(step, self.reference_stories) if self.reference_stories else None
+        """Loss and floor on the held-out texts of the reference world, if there is one."""
+        return self._loss(step, self.reference) if self.reference else None
 
     def updates(self, step: int) -> tuple[list[RankPoint], list[PicturePoint]]:
         """The spectrum and a picture of the update of each watched layer."""
-        deltas = {path: delta_weight(self.trained, self.base, path) for path in self.layers}
-        ranks = [_rank(step, path, delta) for path, delta in deltas.items()]
-        return ranks, [_picture(step, path, delta) for path, delta in deltas.items()]
+        ranks, pictures = [], []
+        for path in self.layers:  # one after the other: of a large model, each is megabytes
+            delta = delta_weight(self.trained, self.base, path)
+            ranks.append(_rank(step, path, delta))
+            pictures.append(_picture(step, path, delta))
+        return ranks, pictures
 
     def text(self, step: int) -> SamplePoint:
         """A text after the settings' prompt."""
@@ -49,9 +52,12 @@ class Probe:
         texts = sample(self.trained, self.tokenizer, prompt=prompt, seed=SAMPLE_SEED, max_new_tokens=length)
         return SamplePoint(step, prompt, texts[0])
 
-    def _loss(self, step: int, stories: Sequence[Story]) -> EvalPoint:
-        measured = story_loss(self.trained, self.tokenizer, stories)
-        return EvalPoint(step, measured.loss, measured.floor)
+    def _held_out(self, world: str) -> HeldOut:
+        return find_corpus(world, self.tokenizer, self.settings.max_length).held_out(self.settings.eval_stories)
+
+    def _loss(self, step: int, held_out: HeldOut) -> EvalPoint:
+        loss, tokens = row_loss(self.trained, held_out.rows, self.tokenizer.pad_token_id)
+        return EvalPoint(step, loss, held_out.nats / tokens)
 
 
 def _rank(step: int, path: str, delta: Tensor) -> RankPoint:
@@ -67,10 +73,6 @@ def _picture(step: int, path: str, delta: Tensor) -> PicturePoint:
     levels = (tiles * (255 / largest if largest > 0 else 0)).round().to(torch.uint8)
     rows, columns = tiles.shape
     return PicturePoint(step, path, (rows, columns), largest, b64encode(levels.cpu().numpy().tobytes()).decode())
-
-
-def _held_out(world: str, settings: Settings) -> list[Story]:
-    return get_world(world).stories(settings.eval_stories, split="held-out")
 
 
 def watched(paths: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ def progress_bar(steps: int) -> Callable[[History], None]:
     def listen(history: History) -> None:
         if history.steps:
             bar.set_postfix(
-                loss=f"{history.steps[-1].loss:.3f}", excess=f"{history.evals[-1].excess:.3f}", refresh=False
+                loss=f"{history.steps[-1].loss:.3f}", held_out=f"{history.evals[-1].loss:.3f}", refresh=False
             )
         bar.n = history.step
         bar.refresh()

@@ -15,7 +15,8 @@ def summary(history: History, saved_bytes: int) -> list[tuple[str, str]]:
     rows = [
         ("model", f"{settings.model}, {history.parameters:,} parameters"),
         ("method", settings.label),
-        ("trained on", f"{settings.world}, {history.step} of {settings.steps} steps of {settings.batch_size} stories"),
+        ("trained on", f"{settings.world}, {history.step} of {settings.steps} steps of {settings.batch_size} texts"),
+        ("texts", history.texts),
         ("learning rate", f"{settings.learning_rate:g}"),
         ("seed", f"{settings.seed}"),
         ("trained numbers", f"{history.trainable:,} ({100 * history.trainable / history.parameters:.2f}%)"),
@@ -26,8 +27,9 @@ def summary(history: History, saved_bytes: int) -> list[tuple[str, str]]:
         rows.append(("budget", f"r(m + n) numbers for an (m, n) weight, r = {settings.r}"))
     if history.evals:
         first, last = history.evals[0], history.evals[-1]
+        rows.append(("held-out loss", f"{first.loss:.3f} before, {last.loss:.3f} after (nats per token)"))
+    if history.evals and last.floor:
         rows += [
-            ("held-out loss", f"{first.loss:.3f} before, {last.loss:.3f} after (nats per token)"),
             ("floor", f"{last.floor:.3f}, what a perfect model reaches"),
             ("excess", f"{first.excess:.3f} before, {last.excess:.3f} after"),
         ]

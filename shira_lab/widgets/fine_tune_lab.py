@@ -6,8 +6,10 @@ from typing import Any
 import ipywidgets
 import traitlets
 
+from shira_lab.costs import in_units
 from shira_lab.errors import ShiraError
 from shira_lab.figures import figure_png
+from shira_lab.hub import is_here
 from shira_lab.masks import mask_types
 from shira_lab.training.finetuned import Finetuned
 from shira_lab.training.history import History, Settings
@@ -45,6 +47,10 @@ class FineTuneLab(App):
     learning_rate = traitlets.Float(0.0, min=0.0, help="0 takes what suits the method").tag(state=True)
     steps = traitlets.Int(Settings.steps, min=1).tag(state=True)
     seed = traitlets.Int(Settings.seed, min=0).tag(state=True)
+    batch_size = traitlets.Int(Settings.batch_size, min=1).tag(state=True)
+    max_length = traitlets.Int(Settings.max_length, min=2).tag(state=True)
+    gradient_accumulation_steps = traitlets.Int(Settings.gradient_accumulation_steps, min=1).tag(state=True)
+    gradient_checkpointing = traitlets.Bool(Settings.gradient_checkpointing).tag(state=True)
     eval_every = traitlets.Int(Settings.eval_every, min=1).tag(state=True)
     prompt = traitlets.Unicode(Settings.prompt).tag(state=True)
 
@@ -53,7 +59,8 @@ class FineTuneLab(App):
         self.history: History | None = None
         self._bench = Workbench()
         self._worker: Worker[Finetuned] | None = None
-        self._bench.prepare(self.model)
+        if is_here(self.model):
+            self._bench.prepare(self.model)
         self._build()
         self.on_change(self._announce, *self.traits(state=True))
         self._announce()
@@ -89,6 +96,7 @@ class FineTuneLab(App):
         self._enable(training=True)
         self.adapter_off.value = False
         self.checked.say("")
+        self.needs.say("")
         self._show(History(settings))
         self._worker = Worker(lambda worker: self._train(worker, settings), self._ended)
 
@@ -119,6 +127,12 @@ class FineTuneLab(App):
             seen = history.snapshot()
             worker.tell(lambda: self._show(seen))
 
+        def on_progress(done: int, total: int) -> None:
+            said = f"Downloading {settings.model} once: {in_units(done)} of {in_units(total)} are here ..."
+            worker.tell(lambda: self.status.say(said))
+
+        needs = self._bench.needs(settings, on_progress)
+        worker.tell(lambda: self.needs.say(needs))
         return self._bench.run(settings, on_event, worker.should_stop)
 
     def _ended(self, result: Finetuned | None, error: BaseException | None) -> None:
@@ -135,7 +149,7 @@ class FineTuneLab(App):
         for name, control in settings_controls(self.state()).items():
             self.link(name, control)
         self.after_each_cell(lambda: self.offer("mask_type", *mask_types()))
-        self.status, self.checked, self._progress = Status(), Status(), ipywidgets.HTML()
+        self.status, self.needs, self.checked, self._progress = Status(), Status(), Status(), ipywidgets.HTML()
         self.run_button = button("Run", "primary", self._said(self.run, self.status), "train with these settings")
         self.stop_button = button("Stop", "warning", self.stop, "end training and keep what was learned")
         self.adapter_off = ipywidgets.Checkbox(description="adapter off", indent=False, layout={"width": "max-content"})
@@ -152,6 +166,7 @@ class FineTuneLab(App):
             row(*(self.controls[name] for name in self.shown)),
             row(self.run_button, self.stop_button, self._progress, gap="4px 12px", align_items="center"),
             self.status,
+            self.needs,
             self.figure,
             self._texts,
             row(self.adapter_off, self.folder, self.save_button, self.reload_button, gap="4px 12px"),
@@ -182,6 +197,9 @@ class FineTuneLab(App):
             numbers = self._bench.numbers(settings)
         except ShiraError as error:
             self.status.say(in_words(error), error=True)
+            return
+        if not is_here(settings.model):
+            self.status.say(f"{settings.model} is not on this machine yet: Run fetches it, and says its size.")
             return
         count = f": {numbers[0]:,} of {numbers[1]:,} numbers would train" if numbers else ""
         self.status.say(f"Ready for {settings.label}{count}. Press Run.")

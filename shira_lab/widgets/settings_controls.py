@@ -14,7 +14,7 @@ TARGETS: Final = (
     ("attention: q and v", "q_proj, v_proj"),
     ("feed-forward: fc1 and fc2", "fc1, fc2"),
 )
-WORLDS: Final = ("sea", "space", "meadow")
+WORLDS: Final = ("sea", "space", "meadow", "python")
 RATES: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 2e-2, 3e-2, 5e-2, 1e-1)
 MAX_R, MAX_STEPS = 64, 500
 

@@ -51,4 +51,5 @@ def outcome_sentence(history: History) -> str:
 
 def _losses(history: History) -> str:
     last = history.evals[-1]
-    return f"Held-out loss {last.loss:.2f}, floor {last.floor:.2f} nats/token."
+    floor = f", floor {last.floor:.2f}" if last.floor else ""
+    return f"Held-out loss {last.loss:.2f}{floor} nats/token."

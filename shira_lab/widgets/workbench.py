@@ -9,21 +9,23 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from shira_lab.adapters.targets import find_targets, walk
 from shira_lab.budget import num_params
+from shira_lab.download import Progress
 from shira_lab.errors import AdapterError
 from shira_lab.hub import load_model
 from shira_lab.masks.positions import shape_of
 from shira_lab.model import PeftModel
-from shira_lab.training.data import collate, encode
-from shira_lab.training.evaluate import sample
+from shira_lab.training.corpus import find_corpus
+from shira_lab.training.data import collate
+from shira_lab.training.evaluate import rows_at_once, sample
 from shira_lab.training.finetune import finetune
 from shira_lab.training.finetuned import Finetuned
+from shira_lab.training.forecast import check_fits, in_minutes, seconds_per_step
 from shira_lab.training.history import History, Settings
 from shira_lab.training.methods import adapter_config
 from shira_lab.training.probe import SAMPLE_SEED
 from shira_lab.training.threads import threads_for
-from shira_lab.worlds import get_world
 
-COMPARED_STORIES = 4
+COMPARED_TEXTS = 4
 
 
 class Workbench:
@@ -40,14 +42,29 @@ class Workbench:
         self._tokenizer: PreTrainedTokenizerBase
         self._logits_before: Tensor
 
-    def prepare(self, name: str) -> None:
-        """Have the model of this name here, without an adapter."""
+    def prepare(self, name: str, on_progress: Progress | None = None) -> None:
+        """Have the model of this name here, without an adapter; ``on_progress`` as for ``load_model``."""
         if self.result is not None and isinstance(self.result.model, PeftModel):
             self.result.model.unload()
         self.result = None
         if name != self._name:
-            self._model, self._tokenizer = load_model(name)
+            self._model, self._tokenizer = load_model(name, on_progress)
             self._name = name
+
+    def needs(self, settings: Settings, on_progress: Progress) -> str:
+        """Have the model here, and say in a sentence what a run will take.
+
+        Raises:
+            ShiraError: there is no such model, or not the memory for it.
+        """
+        self.prepare(settings.model, on_progress)
+        told = check_fits(self._model, self._tokenizer, settings)
+        with threads_for(self._model):
+            seconds = seconds_per_step(self._model, self._tokenizer, settings)
+        texts = find_corpus(settings.world, self._tokenizer, settings.max_length).about
+        memory = "" if told is None else f" Estimated {told}."
+        time = f" About {seconds:.2f} s a step, {in_minutes(settings.steps * seconds)} in all." if seconds else ""
+        return f"Texts: {texts}.{memory}{time}"
 
     def run(
         self, settings: Settings, on_event: Callable[[History], None], should_stop: Callable[[], bool]
@@ -103,7 +120,8 @@ class Workbench:
 
     @torch.no_grad()
     def _logits(self, model: torch.nn.Module, settings: Settings) -> Tensor:
-        texts = [story.text for story in get_world(settings.world).stories(COMPARED_STORIES, split="held-out")]
-        batch = collate(encode(self._tokenizer, texts), self._tokenizer.pad_token_id)
+        held_out = find_corpus(settings.world, self._tokenizer, settings.max_length).held_out(COMPARED_TEXTS)
+        rows = held_out.rows[: rows_at_once(self._model, held_out.rows)]
+        batch = collate(rows, self._tokenizer.pad_token_id)
         logits: Tensor = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
         return logits
