@@ -8,11 +8,10 @@ from torch.utils._pytree import tree_leaves
 from shira_lab.exercises.exercise import Exercise, Solution, Verdict
 
 
-def sampled_gradient(gradient, x, positions):
-    """The entries of gradient^T x at sorted flat positions, for gradient (tokens, m) and x (tokens, n)."""
-    n = x.shape[1]
-    rows, columns = positions // n, positions % n
-    return (gradient[:, rows] * x[:, columns]).sum(dim=0)  # stub: return (gradient.t() @ x).flatten()[positions]
+def sampled_gradient(g, x, positions):
+    """The entries of g^T x at sorted flat positions, for g (tokens, m) and x (tokens, n)."""
+    n = x.shape[1]  # stub: -
+    return (g[:, positions // n] * x[:, positions % n]).sum(dim=0)  # stub: return (g.t() @ x).flatten()[positions]
 
 
 STUB_SAYS = (
@@ -39,18 +38,18 @@ class _Largest(TorchDispatchMode):
 def _check(answer: Solution) -> Verdict:
     for m, n in SHAPES:
         generator = torch.Generator().manual_seed(m)
-        gradient, x = (torch.randn(TOKENS, side, generator=generator, dtype=torch.float64) for side in (m, n))
+        g, x = (torch.randn(TOKENS, side, generator=generator, dtype=torch.float64) for side in (m, n))
         positions = torch.randperm(m * n, generator=generator)[: m * n // 50 + 2].sort().values
-        expected = (gradient.t() @ x).flatten()[positions]
+        expected = (g.t() @ x).flatten()[positions]
         with _Largest() as largest:
-            found = answer(gradient, x, positions)
+            found = answer(g, x, positions)
         if not isinstance(found, Tensor) or found.shape != expected.shape:
             got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             return Verdict(
                 False, f"For {len(positions)} positions, return a tensor of shape {tuple(expected.shape)}; got {got}."
             )
         if not torch.allclose(found, expected):
-            return Verdict(False, f"Some entries differ from gradient^T x at the positions, for a weight of {m} x {n}.")
+            return Verdict(False, f"Some entries differ from g^T x at the positions, for a weight of {m} x {n}.")
     if largest.numel >= m * n:
         return Verdict(
             False,
