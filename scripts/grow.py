@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.__main__ import machine
-from shira_lab.files import append_json_line
+from shira_lab.logs import append_json_line
 from shira_lab.speed.growth import Point
 from shira_lab.speed.layer import ROWS, LayerSetting
 

@@ -103,9 +103,3 @@ def sync_folder(folder: Path) -> None:
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def append_json_line(path: Path, content: dict[str, Any]) -> None:
-    """Add ``content`` as one line of JSON to the file, which is made where it is missing."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(content) + "\n")

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     set(rooms.split())
     for rooms in (
-        "arguments errors files machine",
+        "arguments errors files logs machine",
         "budget combine costs interference masks overview rank spectrum",
         "adapters calibration choices config layers model storage",
         "architectures comparison download embedded face fusion hub speed training worlds",

@@ -49,7 +49,7 @@ def test_the_shipped_measurement_says_on_which_machine_it_was_made() -> None:
 def test_another_file_is_no_measurement(content: str, tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text(content)
-    with pytest.raises(StorageError, match=r"log\.jsonl is no log of measured costs"):
+    with pytest.raises(StorageError, match=r"log\.jsonl is not the log of measured costs"):
         read_growth(path)
 
 

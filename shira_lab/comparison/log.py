@@ -1,18 +1,11 @@
-"""A comparison's log, one JSON object a line: the protocol first, then each run as it ends.
-
-The log is the result: nothing is kept beside it that could disagree with it.
-"""
+"""A comparison's log, one JSON object a line: the protocol first, then each run as it ends."""
 
 import dataclasses
-import json
-from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
 
 from shira_lab.comparison.records import Protocol, Run
 from shira_lab.comparison.results import Comparison
-from shira_lab.errors import ConfigError, StorageError
-from shira_lab.files import append_json_line, read_bytes
+from shira_lab.logs import Content, append_json_line, check_protocol, read_json_log, shipped_log
 
 SHIPPED = "runs.jsonl"  # made by scripts/compare.py
 POSITIONS = "positions.jsonl"  # made by scripts/choose_positions.py
@@ -20,8 +13,7 @@ POSITIONS = "positions.jsonl"  # made by scripts/choose_positions.py
 
 def shipped(name: str = SHIPPED) -> Comparison:
     """A comparison on the embedded model that ships with the package, ``SHIPPED`` or ``POSITIONS``."""
-    with as_file(files("shira_lab.comparison") / name) as path:
-        return read_log(path)
+    return shipped_log("shira_lab.comparison", name, read_log)
 
 
 def read_log(path: Path) -> Comparison:
@@ -30,12 +22,7 @@ def read_log(path: Path) -> Comparison:
     Raises:
         StorageError: when the file cannot be read or is no such log.
     """
-    lines = read_bytes(path).decode().splitlines()
-    try:
-        protocol, *runs = [json.loads(line) for line in lines]
-        return Comparison(_protocol(protocol), tuple(Run.from_dict(run) for run in runs))
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{path} is not the log of a comparison: {error}.") from None
+    return read_json_log(path, _whole, "a comparison")
 
 
 def begin_log(path: Path, protocol: Protocol) -> Comparison:
@@ -47,8 +34,7 @@ def begin_log(path: Path, protocol: Protocol) -> Comparison:
     if not path.exists():
         append_json_line(path, dataclasses.asdict(protocol))
     comparison = read_log(path)
-    if comparison.protocol != protocol:
-        raise ConfigError(f"{path} was begun under another protocol. Choose another file, or delete this one.")
+    check_protocol(path, comparison.protocol, protocol)
     return comparison
 
 
@@ -57,6 +43,6 @@ def append_run(path: Path, run: Run) -> None:
     append_json_line(path, run.to_dict())
 
 
-def _protocol(content: dict[str, Any]) -> Protocol:
-    tuples = {name: tuple(content[name]) for name in ("learning_rates", "seeds")}
-    return Protocol(**{**content, **tuples})
+def _whole(protocol: Content, runs: list[Content]) -> Comparison:
+    tuples = {name: tuple(protocol[name]) for name in ("learning_rates", "seeds")}
+    return Comparison(Protocol(**{**protocol, **tuples}), tuple(Run.from_dict(run) for run in runs))

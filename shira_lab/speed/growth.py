@@ -1,15 +1,12 @@
 """How the costs of :mod:`shira_lab.speed.layer` grow when one thing grows and the others stay."""
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from shira_lab.errors import StorageError
-from shira_lab.files import read_bytes
+from shira_lab.logs import Content, read_json_log, shipped_log
 
 SHIPPED = "growth.jsonl"
 
@@ -56,8 +53,7 @@ class Growth:
 
 def shipped() -> Growth:
     """The measurement that ships with the package, made by ``scripts/grow.py``."""
-    with as_file(files("shira_lab.speed") / SHIPPED) as path:
-        return read_growth(path)
+    return shipped_log("shira_lab.speed", SHIPPED, read_growth)
 
 
 def read_growth(path: Path) -> Growth:
@@ -66,12 +62,11 @@ def read_growth(path: Path) -> Growth:
     Raises:
         StorageError: when the file cannot be read or is no such log.
     """
-    try:
-        machine, *points = map(json.loads, read_bytes(path).decode().splitlines())
-        return Growth(machine, tuple(Point(**{**point, "ratios": _tuples(point["ratios"])}) for point in points))
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{path} is no log of measured costs: {error}.") from None
+    return read_json_log(path, _whole, "measured costs")
 
 
-def _tuples(ratios: dict[str, list[float]]) -> dict[str, tuple[float, float, float]]:
-    return {side: (median, low, high) for side, (median, low, high) in ratios.items()}
+def _whole(machine: dict[str, str], points: list[Content]) -> Growth:
+    def tuples(ratios: dict[str, list[float]]) -> dict[str, tuple[float, float, float]]:
+        return {side: (median, low, high) for side, (median, low, high) in ratios.items()}
+
+    return Growth(machine, tuple(Point(**{**point, "ratios": tuples(point["ratios"])}) for point in points))
