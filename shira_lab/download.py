@@ -62,7 +62,7 @@ def fetch(
         HubTrouble: what has come by then stays, unseen by others, for the next call to go on from.
     """
     if not _answers(endpoint):
-        raise HubTrouble(f"{endpoint} did not answer in {PROBE_SECONDS:g} s")
+        raise HubTrouble(f"{endpoint} could not be reached")
     commit, there = _listing(name, endpoint)
     chosen = set(choose([file.name for file in there]))
     cache = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")

@@ -79,7 +79,7 @@ def test_a_hub_that_stays_silent_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(download, "PROBE_SECONDS", 0.2)
     monkeypatch.setenv("HF_ENDPOINT", silent_endpoint)
-    with pytest.raises(ShiraError, match=rf"and {silent_endpoint} did not answer in 0.2 s"):
+    with pytest.raises(ShiraError, match=rf"and {silent_endpoint} could not be reached"):
         load_model("someone/tales")
 
 
