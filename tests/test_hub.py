@@ -69,7 +69,7 @@ def test_a_hub_that_refuses_is_explained(cache: Path) -> None:
     with pytest.raises(ShiraError) as error:
         load_model("someone/tales")
     assert str(error.value) == (
-        "'someone/tales' is neither a folder nor in the local cache, and http://127.0.0.1:9 did not answer in 2 s. "
+        "'someone/tales' is neither a folder nor in the local cache, and http://127.0.0.1:9 could not be reached. "
         + INSTEAD
     )
 
