@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from tiny_lm import tiny_lm, tokenizer
 
-from shira_lab.training.evaluate import StoryLoss, story_loss
+from shira_lab.training.corpus import find_corpus
+from shira_lab.training.evaluate import story_loss
 from shira_lab.training.finetune import finetune
 from shira_lab.training.history import History, Settings
 from shira_lab.worlds import get_world
@@ -39,16 +40,15 @@ def test_following_a_reference_changes_nothing_about_the_run() -> None:
 
 
 def test_a_reference_that_is_lost_altogether_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    sea = get_world("sea").stories(SHORT.eval_stories, split="held-out")
-
+    sea = find_corpus(SHORT.world, tokenizer(), SHORT.max_length).held_out(SHORT.eval_stories)
     asked: list[str] = []
 
-    def measured(_: object, __: object, stories: object) -> StoryLoss:
-        asked.append("sea" if stories == sea else "meadow")
+    def measured(_: object, rows: object, pad_token_id: int) -> tuple[float, int]:
+        asked.append("sea" if rows == sea.rows else "meadow")
         lost = asked.count("meadow") == 2 and asked[-1] == "meadow"
-        return StoryLoss(float("inf") if lost else 3.0, 0.3, tokens=10, stories=2)
+        return (float("inf") if lost else 3.0), 10
 
-    monkeypatch.setattr("shira_lab.training.probe.story_loss", measured)
+    monkeypatch.setattr("shira_lab.training.probe.row_loss", measured)
     history = run()
     assert history.status == "diverged"
     assert history.message.startswith("The loss on the reference world after step 2 is inf: training has diverged")
