@@ -102,7 +102,7 @@ def test_a_hub_that_does_not_answer_is_explained(no_hub: Path) -> None:
     with pytest.raises(ShiraError) as error:
         find_architecture("someone/tales")
     assert str(error.value) == (
-        "'someone/tales' is neither a folder nor in the local cache, and http://127.0.0.1:9 did not answer in 2 s. "
+        "'someone/tales' is neither a folder nor in the local cache, and http://127.0.0.1:9 could not be reached. "
         + hub.INSTEAD
     )
 
