@@ -4,7 +4,7 @@ import resource
 import subprocess
 import sys
 
-from benchmarks.models import adapted, base_model, training_step
+from benchmarks.models import adapted, base_model, trained_numbers, training_step
 
 SIDES = ("floor", "shira", "lora", "peft lora", "peft shira")
 
@@ -27,7 +27,8 @@ def _peak_of(side: str, r: int) -> float:
 
 def main() -> None:
     side, r = sys.argv[1], int(sys.argv[2])
-    step = training_step(base_model() if side == "floor" else adapted(side, r), batch=4, tokens=128)
+    model = base_model() if side == "floor" else adapted(side, r)
+    step = training_step(model, batch=4, tokens=128, numbers=trained_numbers(r))
     for _ in range(3):
         step()
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import OPTConfig, OPTModel
 
 import shira_lab
+from shira_lab.budget import num_params
 
 SIX = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
 
@@ -22,6 +23,12 @@ def base_model(layers: int = 12) -> nn.Module:
     torch.manual_seed(0)
     config = OPTConfig(num_hidden_layers=layers, vocab_size=512, dropout=0.0, attention_dropout=0.0)
     return OPTModel(config).requires_grad_(False).to(device())
+
+
+def trained_numbers(r: int, layers: int = 12) -> int:
+    """r(m + n) over the six linears of each layer."""
+    weights = [module.weight for module in base_model(layers).modules() if isinstance(module, nn.Linear)]
+    return sum(num_params(r, (weight.shape[0], weight.shape[1])) for weight in weights)
 
 
 def adapted(kind: str, r: int, layers: int = 12) -> nn.Module:

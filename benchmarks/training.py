@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 import shira_lab
-from benchmarks.models import adapted, base_model, device, training_step
+from benchmarks.models import adapted, base_model, device, trained_numbers, training_step
 from shira_lab.layers import compiled, sampled
 from shira_lab.speed.timing import Ratio, Side, interleave
 
@@ -16,9 +16,8 @@ def step_ratios(
 ) -> dict[str, Ratio]:
     """A step of each kind of adapter over the frozen model's, six linears, transformer layers only."""
     models = {kind: adapted(kind, r, layers) for kind in KINDS}
-    numbers = sum(p.numel() for p in models["shira"].parameters() if p.requires_grad)
     sides = {name: training_step(model, batch, tokens, autocast) for name, model in models.items()}
-    sides["floor"] = training_step(base_model(layers), batch, tokens, autocast, numbers)
+    sides["floor"] = training_step(base_model(layers), batch, tokens, autocast, trained_numbers(r, layers))
     sides["shira, compiled"] = _compiled(training_step(adapted("shira", r, layers), batch, tokens, autocast))
     return interleave(sides, "floor", patience_s=patience_s)
 
