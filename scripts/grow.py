@@ -15,10 +15,9 @@ from tqdm import tqdm
 
 from benchmarks.__main__ import machine
 from shira_lab.logs import append_json_line
-from shira_lab.speed.growth import Point
+from shira_lab.speed.growth import MASK, STEP, SWITCH, Point
 from shira_lab.speed.layer import ROWS, LayerSetting
 
-STEP, _, SWITCH, MASK = ROWS
 USUAL = LayerSetting()
 SQUARES = tuple(replace(USUAL, m=size, n=size) for size in (256, 512, 768, 1024, 2048, 4096))
 #: The feed-forward layer of LLaMA2-7B.

@@ -97,9 +97,8 @@ def sync_folder(folder: Path) -> None:
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            with contextlib.suppress(
-                OSError
-            ):  # some network file systems refuse; the file is in its place all the same
+            # Some network file systems refuse; the file is in its place all the same.
+            with contextlib.suppress(OSError):
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)

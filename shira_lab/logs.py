@@ -3,11 +3,12 @@
 A log is the result: nothing is kept beside it that could disagree with it.
 """
 
+import dataclasses
 import json
 from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from shira_lab.errors import ConfigError, StorageError
 from shira_lab.files import read_bytes
@@ -43,7 +44,25 @@ def shipped_log(package: str, name: str, read: Callable[[Path], T]) -> T:
         return read(path)
 
 
-def check_protocol(path: Path, begun_under: object, wanted: object) -> None:
-    """Raise :class:`ConfigError` when a log was begun under another protocol than the wanted one."""
-    if begun_under != wanted:
+class UnderProtocol(Protocol):
+    """The whole of a log that was begun under a protocol, a dataclass."""
+
+    @property
+    def protocol(self) -> Any: ...
+
+
+U = TypeVar("U", bound=UnderProtocol)
+
+
+def begin_json_log(path: Path, protocol: Any, read: Callable[[Path], U]) -> U:
+    """What ``read`` makes of the log as far as it goes; a new log is begun where there is none.
+
+    Raises:
+        ConfigError: when the log was begun under another protocol.
+    """
+    if not path.exists():
+        append_json_line(path, dataclasses.asdict(protocol))
+    log = read(path)
+    if log.protocol != protocol:
         raise ConfigError(f"{path} was begun under another protocol. Choose another file, or delete this one.")
+    return log

@@ -1,11 +1,10 @@
 """A comparison's log, one JSON object a line: the protocol first, then each run as it ends."""
 
-import dataclasses
 from pathlib import Path
 
 from shira_lab.comparison.records import Protocol, Run
 from shira_lab.comparison.results import Comparison
-from shira_lab.logs import Content, append_json_line, check_protocol, read_json_log, shipped_log
+from shira_lab.logs import Content, append_json_line, begin_json_log, read_json_log, shipped_log
 
 SHIPPED = "runs.jsonl"  # made by scripts/compare.py
 POSITIONS = "positions.jsonl"  # made by scripts/choose_positions.py
@@ -31,11 +30,7 @@ def begin_log(path: Path, protocol: Protocol) -> Comparison:
     Raises:
         ConfigError: when the log was begun under another protocol.
     """
-    if not path.exists():
-        append_json_line(path, dataclasses.asdict(protocol))
-    comparison = read_log(path)
-    check_protocol(path, comparison.protocol, protocol)
-    return comparison
+    return begin_json_log(path, protocol, read_log)
 
 
 def append_run(path: Path, run: Run) -> None:

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from shira_lab.figures.theme import BLUE, GREEN, GREY, TEMPLATE, VERMILLION, Figure
-from shira_lab.speed.growth import Growth, Point
+from shira_lab.speed.growth import MASK, STEP, SWITCH, Growth, Point
 
 _LOOK = {"SHiRA": (BLUE, "circle"), "LoRA": (VERMILLION, "square"), "dense gradient": (GREEN, "diamond")}
 Place = tuple[int, int]
@@ -16,11 +16,10 @@ def cost_growth_figure(growth: Growth) -> Figure:
     """Four plots: a training step over size, tokens and density; switching and building a mask over size."""
     titles = ("step over the size of the layer", "step over the tokens of a batch", "step over the density of the mask")
     figure = Figure(make_subplots(2, 2, subplot_titles=(*titles, "switch and mask over size"), vertical_spacing=0.2))
-    step, switch, mask = "training step / frozen layer", "switch / LoRA's switch", "random mask / whole random order"
     plots: tuple[tuple[Place, str, str, Callable[[Point], float], str], ...] = (
-        ((1, 1), step, "size", lambda point: point.m, "rows and columns of the weight"),
-        ((1, 2), step, "tokens", lambda point: point.tokens, "tokens in a batch"),
-        ((2, 1), step, "r", lambda point: 100 * point.density, "density of the mask (%)"),
+        ((1, 1), STEP, "size", lambda point: point.m, "rows and columns of the weight"),
+        ((1, 2), STEP, "tokens", lambda point: point.tokens, "tokens in a batch"),
+        ((2, 1), STEP, "r", lambda point: 100 * point.density, "density of the mask (%)"),
     )
     for place, cost, along, x, title in plots:
         points = list(growth.series(cost, along))
@@ -28,8 +27,8 @@ def cost_growth_figure(growth: Growth) -> Figure:
             _add(figure, place, _curve(points, x, side, side, colour, symbol, showlegend=place == (1, 1)))
         _label(figure, place, title, "time / frozen layer's", [x(point) for point in points])
     for cost, name, colour, symbol in (
-        (switch, "switch / LoRA's", BLUE, "x"),
-        (mask, "mask / whole order", GREY, "star"),
+        (SWITCH, "switch / LoRA's", BLUE, "x"),
+        (MASK, "mask / whole order", GREY, "star"),
     ):
         points = list(growth.series(cost, "size"))
         _add(figure, (2, 2), _curve(points, _mean_side, "SHiRA", name, colour, symbol, showlegend=True))

@@ -1,11 +1,10 @@
 """The study's log, one JSON object a line: the protocol first, then each run as it ends."""
 
-import dataclasses
 from pathlib import Path
 
 from shira_lab.fusion.records import FusionRun, Protocol
 from shira_lab.fusion.results import Study
-from shira_lab.logs import Content, append_json_line, check_protocol, read_json_log, shipped_log
+from shira_lab.logs import Content, append_json_line, begin_json_log, read_json_log, shipped_log
 
 SHIPPED = "runs.jsonl"
 
@@ -30,11 +29,7 @@ def begin_log(path: Path, protocol: Protocol) -> Study:
     Raises:
         ConfigError: when the log was begun under another protocol.
     """
-    if not path.exists():
-        append_json_line(path, dataclasses.asdict(protocol))
-    study = read_log(path)
-    check_protocol(path, study.protocol, protocol)
-    return study
+    return begin_json_log(path, protocol, read_log)
 
 
 def append_run(path: Path, run: FusionRun) -> None:

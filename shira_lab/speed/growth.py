@@ -9,6 +9,9 @@ from typing import Any
 from shira_lab.logs import Content, read_json_log, shipped_log
 
 SHIPPED = "growth.jsonl"
+# The names of the costs, each with what it is compared with.
+STEP, TOKEN = "training step / frozen layer", "one token / bare layer"
+SWITCH, MASK = "switch / LoRA's switch", "random mask / whole random order"
 
 
 @dataclass(frozen=True)

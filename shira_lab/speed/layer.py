@@ -14,6 +14,7 @@ from shira_lab.config import LoraConfig, ShiraConfig
 from shira_lab.fusion.switching import lora_switch, shira_switch
 from shira_lab.masks import random_mask
 from shira_lab.model import PeftModel, get_peft_model
+from shira_lab.speed.growth import MASK, STEP, SWITCH, TOKEN
 from shira_lab.speed.timing import Ratio, Side, interleave
 
 SHIRA, LORA, FROZEN, DENSE = "SHiRA", "LoRA", "frozen layer", "dense gradient"
@@ -98,8 +99,8 @@ def mask(setting: LayerSetting, patience_s: float = 3.0) -> dict[str, Ratio]:
 
 #: The four costs by name, each with the function that measures it.
 ROWS: dict[str, Callable[[LayerSetting], dict[str, Ratio]]] = {
-    "training step / frozen layer": step,
-    "one token / bare layer": decoding,
-    "switch / LoRA's switch": switching,
-    "random mask / whole random order": mask,
+    STEP: step,
+    TOKEN: decoding,
+    SWITCH: switching,
+    MASK: mask,
 }
