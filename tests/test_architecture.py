@@ -1,6 +1,7 @@
 """The shape of the package: floors that import only downwards, a quick first import, files of one idea each."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -34,7 +35,7 @@ PLAIN_RECORDS = (
     | {"shira_lab.speed.growth"}
 )
 
-SLOW_TO_IMPORT = ("IPython", "ipywidgets", "peft", "plotly", "transformers")
+SLOW_TO_IMPORT = {"IPython", "ipywidgets", "peft", "plotly", "transformers"}
 MAX_LINES = 300
 
 FILES = {
@@ -110,7 +111,21 @@ def test_a_module_says_what_it_is_for(module: str) -> None:
     assert ast.get_docstring(TREES[module]), f"{module} opens without a docstring"
 
 
+def imported_by(statement: str) -> set[str]:
+    """What a fresh interpreter has imported after it ran the statement."""
+    look = f"{statement}; import sys; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout.split())
+
+
 def test_importing_the_package_is_quick() -> None:
-    look = f"import shira_lab, sys; print(*[name for name in {SLOW_TO_IMPORT} if name in sys.modules])"
-    answer = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
-    assert answer.stdout.split() == []
+    assert not imported_by("import shira_lab") & SLOW_TO_IMPORT
+
+
+def test_an_app_that_trains_nothing_waits_for_no_transformers() -> None:
+    assert "transformers" not in imported_by("from shira_lab.widgets import MaskExplorer, RankExplorer, UpdateView")
+
+
+@pytest.mark.parametrize("package", ["figures", "widgets"])
+def test_each_name_that_a_package_offers_can_be_had(package: str) -> None:
+    module = importlib.import_module(f"shira_lab.{package}")
+    assert dir(module) and all(hasattr(module, name) for name in dir(module))

@@ -83,7 +83,7 @@ class AdapterTree(nn.Module):
         layers = [layer for _, layer in self.adapter_layers()]
         try:
             for layer in layers:
-                layer.frozen = layer.sync()
+                layer.freeze()
             yield
         finally:
             for layer in layers:

@@ -1,54 +1,8 @@
-"""Figures: plain data in (positions, spectra, a run's history), a plotly figure or the bytes of a PNG out."""
+"""Figures: plain data in (positions, spectra, a run's history), a plotly figure or the bytes of a PNG out.
 
-from shira_lab.figures.budget import budget_figure
-from shira_lab.figures.choices import agreement_figure, column_entries_figure
-from shira_lab.figures.comparison import (
-    forgetting_figure,
-    rank_against_excess_figure,
-    seeds_figure,
-    tuning_figure,
-)
-from shira_lab.figures.costs import costs_in_words, costs_svg
-from shira_lab.figures.cover import cover_figure
-from shira_lab.figures.fusion import fused_over_scale_figure, growth_by_pair_figure, losses_figure, losses_svg
-from shira_lab.figures.growth import growth_figure
-from shira_lab.figures.mask import MaskProfile, mask_pixels, mask_png, mask_profile, profile_figure
-from shira_lab.figures.rank import column_scale_figure, expectation_figure
-from shira_lab.figures.spectrum import ranks_in_words, spectrum_figure
-from shira_lab.figures.speed import cost_growth_figure
-from shira_lab.figures.theme import Figure, figure_png
-from shira_lab.figures.training import loss_figure, rank_figure, training_curves, training_figure
+Each is imported when it is first asked for; __init__.pyi says where it is from.
+"""
 
-__all__ = [
-    "Figure",
-    "MaskProfile",
-    "agreement_figure",
-    "budget_figure",
-    "column_entries_figure",
-    "column_scale_figure",
-    "cost_growth_figure",
-    "costs_in_words",
-    "costs_svg",
-    "cover_figure",
-    "expectation_figure",
-    "figure_png",
-    "forgetting_figure",
-    "fused_over_scale_figure",
-    "growth_by_pair_figure",
-    "growth_figure",
-    "loss_figure",
-    "losses_figure",
-    "losses_svg",
-    "mask_pixels",
-    "mask_png",
-    "mask_profile",
-    "profile_figure",
-    "rank_against_excess_figure",
-    "rank_figure",
-    "ranks_in_words",
-    "seeds_figure",
-    "spectrum_figure",
-    "training_curves",
-    "training_figure",
-    "tuning_figure",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -38,7 +38,7 @@ class AdapterLayer(AdapterHolder):
         self.merged_adapters: list[str] = []
         self.disable_adapters = False
         self.adapter_names: list[str] | None = None  # inside a mixed batch: the adapter of each sample
-        self.frozen = False  # inside generate: the weight is up to date and nobody trains
+        self.frozen = False  # see freeze
         self._in_place = in_place and self.weight.is_contiguous()
         self._overlay = Overlay()
         self.register_state_dict_post_hook(_show_base_weight)
@@ -171,15 +171,24 @@ class AdapterLayer(AdapterHolder):
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """The base layer with the active adapters, x of shape (..., in_features)."""
+        if self.frozen:
+            return self.base_layer(x, *args, **kwargs)
         if self.adapter_names is not None and not self.disable_adapters:
             return self._mixed(x, self.adapter_names, *args, **kwargs)
-        if self.frozen:
-            return self._add_lora(self.base_layer(x, *args, **kwargs), x)
         call = self.base_layer if self.sync() else partial(self._apart, self._wanted())
         output: Tensor = call(x, *args, **kwargs)
-        if torch.is_grad_enabled():
-            output = self._tap_shira(output, x)
-        return self._add_lora(output, x)
+        for adapter in self._acting():
+            if isinstance(adapter, LoraAdapter):
+                output = adapter.add_to(output, x)
+            elif torch.is_grad_enabled() and adapter.shira_weight.requires_grad:
+                backward = Backward()
+                self._overlay.backwards.add(backward)
+                output = adapter.tap(output, x, backward)
+        return output
+
+    def freeze(self) -> None:
+        """Inside ``generate``: where the weight holds all there is to add, run the base layer and look no further."""
+        self.frozen = self.sync() and not any(isinstance(adapter, LoraAdapter) for adapter in self._acting())
 
     def sync(self) -> bool:
         """Bring the weight up to date with the active or merged adapters; False if it must not be touched now."""
@@ -232,20 +241,6 @@ class AdapterLayer(AdapterHolder):
     def _acting(self) -> list[Adapter]:
         """The adapters that take part in the forward pass beside the weight."""
         return [] if self.disable_adapters or self.merged else [self.get_adapter(name) for name in self.active_adapters]
-
-    def _tap_shira(self, output: Tensor, x: Tensor) -> Tensor:
-        for adapter in self._acting():
-            if isinstance(adapter, ShiraAdapter) and adapter.shira_weight.requires_grad:
-                backward = Backward()
-                self._overlay.backwards.add(backward)
-                output = adapter.tap(output, x, backward)
-        return output
-
-    def _add_lora(self, output: Tensor, x: Tensor) -> Tensor:
-        for adapter in self._acting():
-            if isinstance(adapter, LoraAdapter):
-                output = adapter.add_to(output, x)
-        return output
 
     def _with_merged(self, adapter_names: list[str] | None) -> list[str]:
         """The adapters that are merged when these (the active ones if None) are merged too."""

@@ -1,0 +1,29 @@
+from .adapter_switcher import AdapterSwitcher
+from .budget_explorer import BudgetExplorer
+from .comparison_table import ComparisonTable
+from .dashboard import Dashboard
+from .fine_tune_lab import FineTuneLab
+from .fusion_lab import FusionLab
+from .mask_explorer import MaskExplorer
+from .mask_overlap import MaskOverlap
+from .mask_painter import MaskPainter
+from .positions_explorer import PositionsExplorer
+from .prediction import Prediction
+from .rank_explorer import RankExplorer
+from .update_view import UpdateView
+
+__all__ = [
+    "AdapterSwitcher",
+    "BudgetExplorer",
+    "ComparisonTable",
+    "Dashboard",
+    "FineTuneLab",
+    "FusionLab",
+    "MaskExplorer",
+    "MaskOverlap",
+    "MaskPainter",
+    "PositionsExplorer",
+    "Prediction",
+    "RankExplorer",
+    "UpdateView",
+]
