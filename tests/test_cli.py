@@ -85,6 +85,7 @@ def test_text_in_a_report_is_no_markup(model: Path, tmp_path: Path) -> None:
 def test_the_whole_model_can_be_tuned_too(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["finetune", "--model", str(model), "--method", "full", *SHORT, "--out", str(tmp_path)]) == 0
     bars = capsys.readouterr().err
+    assert bars.startswith("Texts: stories of the world ") and " Estimated memory at the peak about " in bars
     assert "/2 [" in bars and "shards" not in bars  # ours, and none of transformers'
     load_model(tmp_path)
     assert "The mask: " not in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-import torch
-from tiny import same_bits, snapshot, tiny_opt
+from tiny import tiny_opt
 from tiny_lm import save_tiny_lm, tiny_lm, tokenizer
 
 from shira_lab import machine
@@ -12,7 +11,7 @@ from shira_lab.cli import main
 from shira_lab.errors import ShiraError
 from shira_lab.training import forecast as module
 from shira_lab.training.finetune import finetune
-from shira_lab.training.forecast import check_fits, forecast, in_minutes, seconds_per_step
+from shira_lab.training.forecast import DoesNotFit, check_fits, forecast
 from shira_lab.training.history import Settings
 
 SHORT = Settings(model="tiny", steps=2, batch_size=4, eval_every=2, eval_stories=2, sample_tokens=4, r=2)
@@ -45,12 +44,34 @@ def test_smaller_parts_and_checkpointing_take_less() -> None:
 def test_a_run_without_the_memory_is_refused_with_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     full, shira = needs(method="full"), needs()
     monkeypatch.setattr(module, "free", lambda: (full.added + shira.added) // 2)
-    with pytest.raises(ShiraError) as error:
+    with pytest.raises(DoesNotFit) as error:
         check_fits(tiny_lm(), tokenizer(), Settings(**{**vars(SHORT), "method": "full"}))
     said = str(error.value)
+    assert [offer.changes for offer in error.value.offers][-2:] == [{"method": "shira"}, {"model": "embedded"}]
     assert said.startswith("there is not enough memory to train tiny by full: memory at the peak about ")
     assert "method=shira (about " in said and said.endswith("; the embedded model.")
     assert check_fits(tiny_lm(), tokenizer(), SHORT) is not None
+
+
+def test_two_changes_are_offered_where_one_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_opt(num_hidden_layers=8, vocab_size=len(tokenizer()), max_position_embeddings=256, pad_token_id=0)
+    settings = Settings(**{**vars(SHORT), "eval_stories": 1, "batch_size": 64})
+    parts, recomputed = {"gradient_accumulation_steps": 64}, {"gradient_checkpointing": True}
+
+    def offered(room: int) -> list[dict[str, object]]:
+        monkeypatch.setattr(module, "free", lambda: room)
+        with pytest.raises(DoesNotFit) as error:
+            check_fits(model, tokenizer(), settings)
+        return [offer.changes for offer in error.value.offers]
+
+    def added(**changes: object) -> int:
+        told = forecast(model, tokenizer(), Settings(**{**vars(settings), **changes}))
+        assert told is not None
+        return told.added
+
+    assert offered(max(added(**parts), added(**recomputed)))[:2] == [parts, recomputed]
+    assert parts | recomputed not in offered(max(added(**parts), added(**recomputed)))
+    assert offered(added(**parts, **recomputed))[0] == parts | recomputed
 
 
 def test_where_nothing_fits_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,25 +92,12 @@ def test_the_command_line_refuses_unless_told_otherwise(
     assert main(["finetune", "--model", str(tmp_path / "model"), "--regardless", *short]) == 0
 
 
-def test_trying_out_a_step_changes_nothing() -> None:
-    model = tiny_lm()
-    before, state = snapshot(model), torch.get_rng_state()
-    seconds = seconds_per_step(model, tokenizer(), SHORT)
-    assert seconds is not None and seconds > 0
-    assert same_bits(snapshot(model), before) and torch.equal(torch.get_rng_state(), state)
-    assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
-
-
 def test_a_model_whose_activations_cannot_be_counted_has_no_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> int:
         raise RuntimeError("needs numbers")
 
     monkeypatch.setattr(module, "bytes_per_token", fail)
     assert check_fits(tiny_lm(), tokenizer(), SHORT) is None
-
-
-def test_times_are_in_words() -> None:
-    assert (in_minutes(12.3), in_minutes(400)) == ("12 s", "7 minutes")
 
 
 # ---- the memory of the machine and of its control groups -------------------------------------------------------------

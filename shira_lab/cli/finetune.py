@@ -7,6 +7,7 @@ writes.
 import argparse
 import dataclasses
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -113,6 +114,7 @@ def _finetune(asked: argparse.Namespace) -> int:
     from shira_lab.training.checkpoints import last_checkpoint
     from shira_lab.training.finetune import finetune
     from shira_lab.training.forecast import check_fits
+    from shira_lab.training.outlook import outlook
     from shira_lab.training.summary import summary
 
     settings = _settings(asked)
@@ -120,9 +122,13 @@ def _finetune(asked: argparse.Namespace) -> int:
     with processes.local_main_process_first():  # which downloads it, if it has to be
         model, tokenizer = load_model(settings.model)
     model.to(processes.device)
-    if not asked.regardless:
-        check_fits(model, tokenizer, settings)
     resume = asked.resume or last_checkpoint(asked.out) is not None
+    if resume and not asked.regardless:
+        check_fits(model, tokenizer, settings)
+    elif not asked.regardless:
+        expected = outlook(model, tokenizer, settings)
+        if processes.is_main_process:
+            print(expected, file=sys.stderr)
     with _stop_on_interrupt() as should_stop:
         run = finetune(model, tokenizer, settings, None, should_stop, asked.out, resume)
     if processes.is_main_process:

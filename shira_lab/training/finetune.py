@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 from transformers.utils import logging
@@ -21,7 +20,8 @@ from shira_lab.masks.random import draw_seed
 from shira_lab.training.checkpoints import FOLDER, check_new, check_same, checkpoint_to_resume, remove_checkpoints
 from shira_lab.training.finetuned import Finetuned
 from shira_lab.training.history import History, Settings
-from shira_lab.training.methods import Trainable, make_trainable, suitable_learning_rate
+from shira_lab.training.methods import checkpointing, half_precision, make_trainable, suitable_learning_rate
+from shira_lab.training.parts import processes_for, texts_at_once
 from shira_lab.training.probe import Probe
 from shira_lab.training.progress import progress_bar
 from shira_lab.training.recorder import Recorder
@@ -54,7 +54,7 @@ def finetune(
     Raises:
         ShiraError: when the settings do not fit the model, or the run cannot be resumed; nothing was trained.
     """
-    processes = PartialState(cpu=model.device.type == "cpu")
+    processes = processes_for(model)
     output = Path(output_dir) if output_dir is not None else None
     history, checkpoint = _begin(settings, model, output, resume)
     settings = history.settings
@@ -73,8 +73,6 @@ def finetune(
         elif on_event is None:
             on_event = progress_bar(settings.steps)
         recorder = Recorder(history, Probe(trained, model, tokenizer, settings), on_event, should_stop)
-        if settings.gradient_checkpointing:
-            _checkpointing(trained, True)
         trainer = AdapterTrainer(
             trained,
             arguments,
@@ -84,10 +82,9 @@ def finetune(
             callbacks=[recorder],
         )
         try:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            with checkpointing(trained, settings.gradient_checkpointing):
+                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         finally:
-            if settings.gradient_checkpointing:
-                _checkpointing(trained, False)
             trained.config.use_cache = use_cache  # the Trainer switches it off
             trained.eval()
     if history.status == "running":
@@ -101,15 +98,6 @@ def finetune(
             remove_checkpoints(output)
     processes.wait_for_everyone()
     return result
-
-
-def _checkpointing(trained: Trainable, on: bool) -> None:
-    """Keep only the inputs of the blocks, or everything again. transformers has had two names for it."""
-    kind = "activation" if hasattr(trained, "activation_checkpointing_enable") else "gradient"
-    if on:
-        getattr(trained, f"{kind}_checkpointing_enable")({"use_reentrant": False})
-    else:
-        getattr(trained, f"{kind}_checkpointing_disable")()
 
 
 @contextmanager
@@ -151,23 +139,15 @@ def _arguments(settings: Settings, model: PreTrainedModel, output: Path | None, 
     Raises:
         ConfigError: when a batch cannot be shared equally by the processes.
     """
-    processes = PartialState().num_processes
-    parts = settings.gradient_accumulation_steps
-    if settings.batch_size % (processes * parts):
-        raise ConfigError(
-            f"`batch_size` is {settings.batch_size}, which {processes} processes cannot share equally"
-            f"{f' in {parts} parts each' if parts > 1 else ''}; choose a multiple."
-        )
-    on_gpu = model.device.type == "cuda"
-    has_bf16 = on_gpu and torch.cuda.is_bf16_supported()
+    precision = half_precision(model)
     return TrainingArguments(
         output_dir=str(output / FOLDER) if output else nowhere,
         use_cpu=model.device.type == "cpu",
         max_steps=settings.steps,
-        per_device_train_batch_size=settings.batch_size // (processes * parts),
-        gradient_accumulation_steps=parts,
-        bf16=has_bf16,  # a CPU without instructions for half precision would only lose time and digits
-        fp16=on_gpu and not has_bf16,
+        per_device_train_batch_size=texts_at_once(model, settings),
+        gradient_accumulation_steps=settings.gradient_accumulation_steps,
+        bf16=precision == torch.bfloat16,
+        fp16=precision == torch.float16,
         learning_rate=settings.learning_rate,
         weight_decay=0.0,
         lr_scheduler_type="linear",

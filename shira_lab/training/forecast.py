@@ -1,4 +1,4 @@
-"""What a run will need, told before it starts: memory at its peak, counted, and the time of a step, tried out.
+"""The memory that a run will take at its peak, counted before it starts, and what fits where that is too much.
 
 The count is that of :mod:`shira_lab.costs` and :mod:`shira_lab.architectures.activations`, with what a run of
 :func:`~shira_lab.training.finetune.finetune` needs besides: what was learned last, kept aside; the loss over a large
@@ -7,7 +7,6 @@ vocabulary; and the spectra of a few updates.
 
 import copy
 import dataclasses
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from shira_lab.adapters.targets import find_targets, walk
+from shira_lab.adapters.targets import DEFAULT_TARGETS, find_targets, walk
 from shira_lab.architectures.activations import bytes_per_token
 from shira_lab.budget import Shape, num_params
 from shira_lab.costs import ADAMW, FLOAT32, GRADIENT, SHIRA_PLACE, in_units
@@ -27,6 +26,7 @@ from shira_lab.training.data import Row
 from shira_lab.training.evaluate import rows_at_once
 from shira_lab.training.history import Settings
 from shira_lab.training.methods import adapter_config
+from shira_lab.training.parts import processes_for, processes_here, texts_at_once
 from shira_lab.training.probe import watched
 from shira_lab.training.stories import Stories
 
@@ -82,91 +82,86 @@ def forecast(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, setting
     rows = [stories[index] for index in range(min(LOOKED_AT, len(stories)))]
     paths = find_targets(model, dict(walk(model)), adapter_config(settings))
     shapes = {path: shape_of(model.get_submodule(path)) for path in paths}
+    tokens = _tokens(model, rows, settings)
     try:
-        activations = _activations(model, settings, paths, _tokens(rows, settings))
+        activations = _activations(model, settings, paths, tokens)
     except Exception:  # code of models that cannot do without numbers fails in many ways
         return None
-    training = activations + LOSS_COPIES * _logits(model, _tokens(rows, settings))
+    training = activations + LOSS_COPIES * _logits(model, tokens)
     measuring = max(_spectra([shapes[path] for path in watched(paths)]), _evaluation(model, rows, settings))
     parts = _trained(model, settings, list(shapes.values()))
     parts |= {"activations": max(training, measuring), "libraries": LIBRARIES}
     return Forecast(settings, resident(), parts, _room(model))
 
 
+@dataclass(frozen=True)
+class Offer:
+    """A change of settings with which a run fits.
+
+    Attributes:
+        name: of the change, for people: "gradient_checkpointing=True (about 1.2 GB)".
+        changes: new values of settings.
+    """
+
+    name: str
+    changes: dict[str, Any]
+
+
+class DoesNotFit(ShiraError):
+    """There is not the memory for a run; ``offers`` are what would fit."""
+
+    def __init__(self, told: Forecast, offers: Sequence[Offer]) -> None:
+        self.offers = tuple(offers)
+        names = "; ".join(offer.name for offer in offers) or "nothing smaller of this model"
+        super().__init__(
+            f"there is not enough memory to train {told.settings.model} by {told.settings.label}: {told}. What fits: "
+            f"{names}."
+        )
+
+
 def check_fits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Settings) -> Forecast | None:
     """The forecast of a run.
 
     Raises:
-        ShiraError: when there is not the memory for it; the message says what would fit.
+        DoesNotFit: when there is not the memory for it; the message says what would fit.
     """
     told = forecast(model, tokenizer, settings)
     if told is None or told.fits:
         return told
-    offers = [f"{name} (about {in_units(other.peak)})" for name, other in _smaller(model, tokenizer, settings)]
-    offers += ["the embedded model"] if settings.model != EMBEDDED else []
-    raise ShiraError(
-        f"there is not enough memory to train {settings.model} by {settings.label}: {told}. What fits: "
-        f"{'; '.join(offers) or 'nothing smaller of this model'}."
-    )
+    embedded = [Offer("the embedded model", {"model": EMBEDDED})] if settings.model != EMBEDDED else []
+    raise DoesNotFit(told, [*_smaller(model, tokenizer, settings), *embedded])
 
 
-def seconds_per_step(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Settings) -> float | None:
-    """The time of a forward and backward pass over the first batch, the better of two; the model stays as it is.
-
-    None where the model does not take embeddings in the place of tokens.
-    """
-    stories = Stories(settings, tokenizer)
-    part = settings.batch_size // settings.gradient_accumulation_steps
-    batch = {name: value.to(model.device) for name, value in stories.collate([stories[i] for i in range(part)]).items()}
-    embedded = model.get_input_embeddings()(batch.pop("input_ids")).detach().requires_grad_()
-    frozen = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    times = []
-    try:
-        model.requires_grad_(False)
-        for _ in range(2):
-            began = time.perf_counter()
-            model(inputs_embeds=embedded, **batch, use_cache=False).loss.backward()
-            embedded.grad = None
-            times.append(time.perf_counter() - began)
-    except (TypeError, ValueError, NotImplementedError):
-        return None
-    finally:
-        for parameter, trains in frozen.items():
-            parameter.requires_grad_(trains)
-    return min(times) * settings.gradient_accumulation_steps
-
-
-def in_minutes(seconds: float) -> str:
-    """A time for people."""
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
-
-
-def _smaller(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Settings
-) -> list[tuple[str, Forecast]]:
-    """Settings near these that fit, by what to change."""
-    one_by_one = {"gradient_accumulation_steps": settings.batch_size}
-    changes: dict[str, dict[str, Any]] = {
-        f"gradient_accumulation_steps={settings.batch_size}": one_by_one,
-        "gradient_checkpointing": {"gradient_checkpointing": True},
-        "both of them": {"gradient_checkpointing": True, **one_by_one},
-        "batch_size=1": {"batch_size": 1, "gradient_accumulation_steps": 1},
-    }
+def _smaller(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Settings) -> list[Offer]:
+    """Settings near these that fit; two changes together only where neither is enough."""
+    processes = processes_for(model).num_processes
+    one_by_one = {"gradient_accumulation_steps": settings.batch_size // processes}
+    recomputed = {"gradient_checkpointing": True}
+    changes: list[dict[str, Any]] = [
+        one_by_one,
+        recomputed,
+        one_by_one | recomputed,
+        {"batch_size": processes, "gradient_accumulation_steps": 1},
+    ]
+    fewer = DEFAULT_TARGETS.get(model.config.model_type)
     if settings.method == "full":
-        changes["method=shira"] = {"method": "shira"}
-        changes["method=shira with both of them"] = {"method": "shira", "gradient_checkpointing": True, **one_by_one}
-    else:
-        changes["adapters on fewer layers, the architecture's default"] = {"target_modules": None}
-    found = []
-    for name, change in changes.items():
+        changes += [{"method": "shira"}, {"method": "shira"} | one_by_one | recomputed]
+    elif fewer:
+        changes.append({"target_modules": fewer})
+    offers: list[Offer] = []
+    for change in changes:
         other = dataclasses.replace(settings, **change)
-        try:
-            told = forecast(model, tokenizer, other) if other != settings else None
-        except ShiraError:  # an architecture without default layers, say
-            continue
+        enough = any(offer.changes.items() <= change.items() for offer in offers)
+        told = forecast(model, tokenizer, other) if other != settings and not enough else None
         if told is not None and told.fits:
-            found.append((name, told))
-    return found
+            offers.append(Offer(f"{_in_words(change)} (about {in_units(told.peak)})", change))
+    return offers
+
+
+def _in_words(change: dict[str, Any]) -> str:
+    """ "batch_size=1 and target_modules=q_proj,v_proj"."""
+    values = {name: ",".join(value) if isinstance(value, tuple) else value for name, value in change.items()}
+    return " and ".join(f"{name}={value}" for name, value in values.items())
 
 
 def _trained(model: PreTrainedModel, settings: Settings, shapes: Sequence[Shape]) -> dict[str, int]:
@@ -199,10 +194,9 @@ def _with_layers(model: PreTrainedModel, n: int) -> PreTrainedConfig:
     return config
 
 
-def _tokens(rows: Sequence[Row], settings: Settings) -> int:
+def _tokens(model: PreTrainedModel, rows: Sequence[Row], settings: Settings) -> int:
     """Of the part of a batch that goes through the model at once, padded."""
-    longest = max(len(row["input_ids"]) for row in rows)
-    return longest * max(1, settings.batch_size // settings.gradient_accumulation_steps)
+    return texts_at_once(model, settings) * max(len(row["input_ids"]) for row in rows)
 
 
 def _logits(model: PreTrainedModel, tokens: int) -> int:
@@ -220,4 +214,4 @@ def _spectra(shapes: Sequence[Shape]) -> int:
 
 
 def _room(model: PreTrainedModel) -> int:
-    return free() if model.device.type == "cpu" else int(torch.cuda.mem_get_info(model.device)[0])
+    return free() // processes_here() if model.device.type == "cpu" else int(torch.cuda.mem_get_info(model.device)[0])

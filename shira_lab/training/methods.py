@@ -1,9 +1,11 @@
 """Three ways to fine-tune a model: SHiRA, LoRA, or all of its weights. Here a model is made ready for one of them."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -54,6 +56,30 @@ def make_trainable(model: PreTrainedModel, settings: Settings, samples: Iterable
     if isinstance(config, ShiraConfig) and config.mask_fn and wants_gradient(config.mask_fn):
         gradients = calibrate(model, trained_layers(model, settings), samples, settings.reduction)
     return get_peft_model(model, config, calibration=gradients)
+
+
+@contextmanager
+def checkpointing(trained: Trainable, on: bool) -> Iterator[None]:
+    """Inside, if ``on``, only the inputs of the model's blocks are kept, and the rest is computed again when needed."""
+    # transformers has had two names for it.
+    kind = "activation" if hasattr(trained, "activation_checkpointing_enable") else "gradient"
+    if on:
+        getattr(trained, f"{kind}_checkpointing_enable")({"use_reentrant": False})
+    try:
+        yield
+    finally:
+        if on:
+            getattr(trained, f"{kind}_checkpointing_disable")()
+
+
+def half_precision(model: PreTrainedModel) -> torch.dtype | None:
+    """What a run computes in where that helps, which is on a GPU; None is float32.
+
+    A CPU without instructions for half precision would only lose time and digits.
+    """
+    if model.device.type != "cuda":
+        return None
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
 def adapter_config(settings: Settings) -> AdapterConfig:

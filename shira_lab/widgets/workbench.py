@@ -19,9 +19,9 @@ from shira_lab.training.data import collate
 from shira_lab.training.evaluate import rows_at_once, sample
 from shira_lab.training.finetune import finetune
 from shira_lab.training.finetuned import Finetuned
-from shira_lab.training.forecast import check_fits, in_minutes, seconds_per_step
 from shira_lab.training.history import History, Settings
 from shira_lab.training.methods import adapter_config
+from shira_lab.training.outlook import outlook
 from shira_lab.training.probe import SAMPLE_SEED
 from shira_lab.training.threads import threads_for
 
@@ -58,13 +58,8 @@ class Workbench:
             ShiraError: there is no such model, or not the memory for it.
         """
         self.prepare(settings.model, on_progress)
-        told = check_fits(self._model, self._tokenizer, settings)
         with threads_for(self._model):
-            seconds = seconds_per_step(self._model, self._tokenizer, settings)
-        texts = find_corpus(settings.world, self._tokenizer, settings.max_length).about
-        memory = "" if told is None else f" Estimated {told}."
-        time = f" About {seconds:.2f} s a step, {in_minutes(settings.steps * seconds)} in all." if seconds else ""
-        return f"Texts: {texts}.{memory}{time}"
+            return outlook(self._model, self._tokenizer, settings)
 
     def run(
         self, settings: Settings, on_event: Callable[[History], None], should_stop: Callable[[], bool]

@@ -1,0 +1,34 @@
+"""How the batch of a step is shared: by processes, and by each of them in parts that it reads one after the other."""
+
+import os
+
+from accelerate import PartialState
+from transformers import PreTrainedModel
+
+from shira_lab.errors import ConfigError
+from shira_lab.training.history import Settings
+
+
+def processes_for(model: PreTrainedModel) -> PartialState:
+    """The processes that train together; one, unless torchrun or accelerate has started more."""
+    return PartialState(cpu=model.device.type == "cpu")
+
+
+def processes_here() -> int:
+    """Those of them on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
+def texts_at_once(model: PreTrainedModel, settings: Settings) -> int:
+    """Texts that go through the model together in one process.
+
+    Raises:
+        ConfigError: when a batch cannot be shared equally by the processes.
+    """
+    processes, parts = processes_for(model).num_processes, settings.gradient_accumulation_steps
+    if settings.batch_size % (processes * parts):
+        raise ConfigError(
+            f"`batch_size` is {settings.batch_size}, which {processes} processes cannot share equally"
+            f"{f' in {parts} parts each' if parts > 1 else ''}; choose a multiple."
+        )
+    return settings.batch_size // (processes * parts)

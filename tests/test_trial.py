@@ -1,0 +1,82 @@
+"""The time of a step is tried out with the steps of the run itself, and trying leaves no trace."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from tiny import same_bits, snapshot
+from tiny_lm import tiny_lm, tokenizer
+
+from shira_lab.layers import AdapterLayer
+from shira_lab.training import trial
+from shira_lab.training.history import Settings
+from shira_lab.training.outlook import in_words, outlook
+from shira_lab.training.trial import seconds_per_step
+
+SHORT = Settings(model="tiny", steps=2, batch_size=4, eval_every=2, eval_stories=2, sample_tokens=4, r=2)
+
+
+def short(**changes: object) -> Settings:
+    return Settings(**{**vars(SHORT), **changes})
+
+
+@pytest.mark.parametrize("changes", [{}, {"mask_type": "snip"}, {"method": "lora"}, {"method": "full"}])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_trying_out_a_step_changes_nothing(changes: dict[str, object], checkpointing: bool) -> None:
+    model = tiny_lm().eval()
+    model.lm_head.weight.requires_grad_(False)
+    before, state = snapshot(model), torch.get_rng_state()
+    trains = [parameter.requires_grad for parameter in model.parameters()]
+    assert seconds_per_step(model, tokenizer(), short(gradient_checkpointing=checkpointing, **changes)) > 0
+    assert same_bits(snapshot(model), before) and torch.equal(torch.get_rng_state(), state)
+    assert [parameter.requires_grad for parameter in model.parameters()] == trains
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not any(isinstance(module, AdapterLayer) or module.training for module in model.modules())
+    assert not any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
+
+
+def test_full_computes_each_gradient_and_keeps_none() -> None:
+    model = tiny_lm().eval()
+    seen: list[int] = []
+
+    def look(_: torch.Tensor) -> None:
+        seen.append(sum(parameter.grad is not None for parameter in model.parameters()))
+
+    hooks = [p.requires_grad_(True).register_post_accumulate_grad_hook(look) for p in model.parameters()]
+    seconds_per_step(model, tokenizer(), short(method="full"))
+    assert seen == [1] * (trial.STEPS * len(hooks))
+
+
+@pytest.mark.parametrize("method", ["shira", "lora", "full"])
+def test_a_step_is_its_parts_and_one_update_of_all_that_trains(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_lm().eval()
+    total = sum(parameter.numel() for parameter in model.parameters())
+    monkeypatch.setattr(trial, "STAND_IN", total // 4)
+    rows: list[int] = []
+
+    def clock(work: Callable[[], None]) -> float:
+        work()
+        assert isinstance(work, partial)
+        if work.func is trial._update:
+            return 3.0
+        rows.append(len(work.args[1]["input_ids"]))
+        return 2.0
+
+    monkeypatch.setattr(trial, "_seconds", clock)
+    seconds = seconds_per_step(model, tokenizer(), short(method=method, gradient_accumulation_steps=2))
+    updates = total / (total // 4) if method == "full" else 1
+    assert seconds == 2.0 * 2 + 3.0 * updates and rows == [2] * trial.STEPS
+
+
+def test_what_a_run_will_be_is_told_in_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "_seconds", lambda work: work() or 50.0)
+    said = outlook(tiny_lm().eval(), tokenizer(), short(steps=3))
+    assert said.startswith("Texts: stories of the world sea, made as they are needed. Estimated memory at the peak ")
+    assert said.endswith(
+        " are free. About 2 minutes a step, 5 minutes in all; the 3 measurements on the way come on top."
+    )
+
+
+def test_times_are_in_words() -> None:
+    assert [in_words(seconds) for seconds in (0.1234, 1.26, 12.3, 400)] == ["0.12 s", "1.3 s", "12 s", "7 minutes"]
