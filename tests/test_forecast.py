@@ -48,7 +48,7 @@ def test_a_run_without_the_memory_is_refused_with_what_fits(monkeypatch: pytest.
         check_fits(tiny_lm(), tokenizer(), Settings(**{**vars(SHORT), "method": "full"}))
     said = str(error.value)
     assert [offer.changes for offer in error.value.offers][-2:] == [{"method": "shira"}, {"model": "embedded"}]
-    assert said.startswith("there is not enough memory to train tiny by full: memory at the peak about ")
+    assert said.startswith("There is not enough memory to train tiny by full: memory at the peak about ")
     assert "method=shira (about " in said and said.endswith("; the embedded model.")
     assert check_fits(tiny_lm(), tokenizer(), SHORT) is not None
 
@@ -87,7 +87,7 @@ def test_the_command_line_refuses_unless_told_otherwise(
     monkeypatch.setattr(module, "free", lambda: 0)
     short = ["--steps", "1", "--batch-size", "2", "--r", "2", "--sample-tokens", "4", "--out", str(tmp_path / "run")]
     assert main(["finetune", "--model", str(tmp_path / "model"), *short]) == 2
-    assert "there is not enough memory to train" in capsys.readouterr().err
+    assert "There is not enough memory to train" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
     assert main(["finetune", "--model", str(tmp_path / "model"), "--regardless", *short]) == 0
 

@@ -249,7 +249,8 @@ def lab(tiny: str) -> Iterator[FineTuneLab]:
 
 SETTINGS = [
     ("method", "lora"), ("mask_type", "random"), ("r", 3), ("target_modules", "q_proj, v_proj"), ("world", "space"),
-    ("learning_rate", 1e-2), ("steps", 7), ("seed", 5),
+    ("learning_rate", 1e-2), ("steps", 7), ("seed", 5), ("batch_size", 3), ("max_length", 16),
+    ("gradient_accumulation_steps", 4), ("gradient_checkpointing", True),
 ]  # fmt: skip
 
 

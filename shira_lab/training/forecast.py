@@ -108,15 +108,13 @@ class Offer:
 
 
 class DoesNotFit(ShiraError):
-    """There is not the memory for a run; ``offers`` are what would fit."""
+    """There is not the memory for a run; ``reason`` says so in a sentence, and ``offers`` are what would fit."""
 
     def __init__(self, told: Forecast, offers: Sequence[Offer]) -> None:
         self.offers = tuple(offers)
+        self.reason = f"There is not enough memory to train {told.settings.model} by {told.settings.label}: {told}."
         names = "; ".join(offer.name for offer in offers) or "nothing smaller of this model"
-        super().__init__(
-            f"there is not enough memory to train {told.settings.model} by {told.settings.label}: {told}. What fits: "
-            f"{names}."
-        )
+        super().__init__(f"{self.reason} What fits: {names}.")
 
 
 def check_fits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Settings) -> Forecast | None:

@@ -9,13 +9,15 @@ import traitlets
 from shira_lab.costs import in_units
 from shira_lab.errors import ShiraError
 from shira_lab.figures import figure_png
-from shira_lab.hub import is_here
+from shira_lab.hub import EMBEDDED, is_here
 from shira_lab.masks import mask_types
 from shira_lab.training.finetuned import Finetuned
+from shira_lab.training.forecast import DoesNotFit, Offer
 from shira_lab.training.history import History, Settings
 from shira_lab.widgets.app import App
 from shira_lab.widgets.controls import Status, button, in_words, row
 from shira_lab.widgets.live_figure import live_figure, redraw
+from shira_lab.widgets.memory_panel import MEMORY, MemoryPanel
 from shira_lab.widgets.settings_controls import TARGETS, settings_controls
 from shira_lab.widgets.texts import outcome_sentence, progress, progress_sentence, samples_list, side_by_side
 from shira_lab.widgets.update_view import UpdateView
@@ -30,12 +32,13 @@ class FineTuneLab(App):
     """Fine-tune with buttons: ``lab = FineTuneLab()``, and ``await lab.finished()`` in a later cell.
 
     Args:
-        show: the controls to be seen, out of ``controls_offered``; None for all, () for none but the buttons.
+        show: the controls to be seen, out of ``controls_offered``; None for all, () for none but the buttons. Those
+            that save memory are folded away; with None, they are there for models that may need them.
         state: initial values; each field of :class:`~shira_lab.training.history.Settings` that has a trait here.
     """
 
     controls_offered = (
-        "model", "method", "mask_type", "r", "target_modules", "world", "learning_rate", "steps", "seed",
+        "model", "method", "mask_type", "r", "target_modules", "world", "learning_rate", "steps", "seed", *MEMORY,
     )  # fmt: skip
 
     model = traitlets.Unicode(Settings.model).tag(state=True)
@@ -59,6 +62,7 @@ class FineTuneLab(App):
         self.history: History | None = None
         self._bench = Workbench()
         self._worker: Worker[Finetuned] | None = None
+        self._show_memory = None if show is None else not set(MEMORY).isdisjoint(show)
         if is_here(self.model):
             self._bench.prepare(self.model)
         self._build()
@@ -97,6 +101,7 @@ class FineTuneLab(App):
         self.adapter_off.value = False
         self.checked.say("")
         self.needs.say("")
+        self.memory.offer((), self._take)
         self._show(History(settings))
         self._worker = Worker(lambda worker: self._train(worker, settings), self._ended)
 
@@ -140,8 +145,16 @@ class FineTuneLab(App):
         if result is not None:
             self._show(result.history)
             self.status.say(outcome_sentence(result.history), error=result.history.status == "diverged")
+        elif isinstance(error, DoesNotFit) and error.offers:
+            self.status.say(f"{error.reason} What fits:", error=True)
+            self.memory.offer(error.offers, self._take)
         elif error is not None:
             self.status.say(in_words(error), error=True)
+
+    def _take(self, offer: Offer) -> None:
+        """Set what an offer changes; Run is the learner's to press."""
+        for name, value in offer.changes.items():
+            setattr(self, name, ", ".join(value) if isinstance(value, tuple) else value)
 
     # ---- the view ---------------------------------------------------------------------------------------------------
 
@@ -162,10 +175,13 @@ class FineTuneLab(App):
         self._texts, self._samples = ipywidgets.HTML(), ipywidgets.HTML()
         self.figure = live_figure(History(self.settings))
         self.updates = UpdateView(History(self.settings))
+        self.memory = MemoryPanel([self.controls[name] for name in self.shown if name in MEMORY])
         self.view.children = (
-            row(*(self.controls[name] for name in self.shown)),
+            row(*(self.controls[name] for name in self.shown if name not in MEMORY)),
+            self.memory.view,
             row(self.run_button, self.stop_button, self._progress, gap="4px 12px", align_items="center"),
             self.status,
+            self.memory.offers,
             self.needs,
             self.figure,
             self._texts,
@@ -192,6 +208,7 @@ class FineTuneLab(App):
         if self.running:
             return
         self._enable(training=False)
+        self.memory.show(self.model != EMBEDDED if self._show_memory is None else self._show_memory)
         try:
             settings = self.settings
             numbers = self._bench.numbers(settings)

@@ -17,6 +17,7 @@ TARGETS: Final = (
 WORLDS: Final = ("sea", "space", "meadow", "python")
 RATES: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 2e-2, 3e-2, 5e-2, 1e-1)
 MAX_R, MAX_STEPS = 64, 500
+MAX_BATCH, MAX_LENGTH = 256, 2048
 
 
 def settings_controls(state: dict[str, Any]) -> dict[str, ipywidgets.Widget]:
@@ -37,4 +38,14 @@ def settings_controls(state: dict[str, Any]) -> dict[str, ipywidgets.Widget]:
     controls["r"] = Slider(description="r", value=state["r"], max=max(MAX_R, state["r"]))
     controls["steps"] = Slider(description="steps", value=state["steps"], max=max(MAX_STEPS, state["steps"]))
     controls["seed"] = number("seed", state["seed"], 0, max(9999, state["seed"]))
+    for name, low, high in (
+        ("batch_size", 1, MAX_BATCH),
+        ("max_length", 2, MAX_LENGTH),
+        ("gradient_accumulation_steps", 1, MAX_BATCH),
+    ):
+        controls[name] = number(name, state[name], low, max(high, state[name]))
+    controls["gradient_checkpointing"] = ipywidgets.Checkbox(
+        state["gradient_checkpointing"], description="gradient_checkpointing", indent=False,
+        layout={"width": "max-content"},
+    )  # fmt: skip
     return controls
