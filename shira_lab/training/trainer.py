@@ -26,9 +26,6 @@ class AdapterTrainer(Trainer):
         self.history = history
         if args.world_size > 1 and isinstance(model, PeftModel):
             share_adapters(model)
-            if self.is_fsdp_enabled:
-                for _, layer in model.base_model.adapter_layers():
-                    layer.leave_weight_alone()
 
     def _wrap_model(self, model: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
         if isinstance(model, PeftModel):

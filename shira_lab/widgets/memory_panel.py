@@ -23,7 +23,7 @@ class MemoryPanel:
         self.unfold = ipywidgets.Checkbox(
             description="settings for when memory is short", indent=False, layout={"width": "max-content"}
         )
-        self._controls = row(*controls)
+        self._controls = row(*controls, align_items="center")
         self.view = ipywidgets.VBox([self.unfold, self._controls])
         self.offers = row(gap="4px 12px")
         self.unfold.observe(self._fold, "value")
