@@ -79,5 +79,5 @@ def test_a_sharded_model_trains_the_adapter_of_a_whole_one(precision: str, tmp_p
 
 def test_a_run_that_would_be_sharded_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(ConfigError, match="FSDP was asked for .* shard the model in a loop of your own, as docs/"):
+    with pytest.raises(ConfigError, match=r"FSDP was asked for .* shard the model in a loop of your own, as docs/"):
         finetune(tiny_lm(), tokenizer(), Settings(model="tiny"))

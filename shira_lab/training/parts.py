@@ -18,8 +18,8 @@ def processes_for(model: PreTrainedModel) -> PartialState:
     if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
         raise ConfigError(
             "FSDP was asked for (`--use_fsdp`, or a saved configuration of accelerate), and a run of shira-lab looks "
-            "at whole weights, which FSDP cuts into pieces. Start it without FSDP, so that each process holds the frozen "
-            "model, or shard the model in a loop of your own, as docs/more-than-one-process.md shows."
+            "at whole weights, which FSDP cuts into pieces. Start it without FSDP, so that each process holds the "
+            "frozen model, or shard the model in a loop of your own, as docs/more-than-one-process.md shows."
         )
     return PartialState(cpu=model.device.type == "cpu")
 
