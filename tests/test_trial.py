@@ -9,9 +9,11 @@ from tiny import same_bits, snapshot
 from tiny_lm import tiny_lm, tokenizer
 
 from shira_lab.layers import AdapterLayer
-from shira_lab.training import trial
+from shira_lab.training import trial, trial_measurement
 from shira_lab.training.history import Settings
+from shira_lab.training.methods import trained_layers
 from shira_lab.training.outlook import in_words, outlook
+from shira_lab.training.probe import watched
 from shira_lab.training.trial import seconds_per_step
 
 SHORT = Settings(model="tiny", steps=2, batch_size=4, eval_every=2, eval_stories=2, sample_tokens=4, r=2)
@@ -63,19 +65,37 @@ def test_a_step_is_its_parts_and_one_update_of_all_that_trains(method: str, monk
         rows.append(len(work.args[1]["input_ids"]))
         return 2.0
 
-    monkeypatch.setattr(trial, "_seconds", clock)
+    monkeypatch.setattr(trial, "seconds_of", clock)
     seconds = seconds_per_step(model, tokenizer(), short(method=method, gradient_accumulation_steps=2))
     updates = total / (total // 4) if method == "full" else 1
     assert seconds == 2.0 * 2 + 3.0 * updates and rows == [2] * trial.STEPS
 
 
 def test_what_a_run_will_be_is_told_in_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "_seconds", lambda work: work() or 50.0)
+    monkeypatch.setattr("shira_lab.training.outlook.seconds_per_step", lambda *_: 50.0)
+    monkeypatch.setattr("shira_lab.training.outlook.seconds_per_measurement", lambda *_: 20.0)
     said = outlook(tiny_lm().eval(), tokenizer(), short(steps=3))
     assert said.startswith("Texts: stories of the world sea, made as they are needed. Estimated memory at the peak ")
-    assert said.endswith(
-        " are free. About 2 minutes a step, 5 minutes in all; the 3 measurements on the way come on top."
-    )
+    assert said.endswith(" are free. About 50 s a step and 20 s for each of 3 measurements, 4 minutes in all.")
+
+
+def test_a_measurement_is_as_many_batches_spectra_and_tokens_as_the_run_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[str] = []
+
+    def clock(work: Callable[[], object]) -> float:
+        assert isinstance(work, partial)
+        counted.append(work.func.__name__)
+        return 1.0
+
+    monkeypatch.setattr(trial_measurement, "seconds_of", clock)
+    monkeypatch.setattr(trial_measurement, "rows_at_once", lambda *_: 2)
+    settings = short(eval_stories=8, sample_tokens=64, reference_world="meadow", target_modules=("q_proj", "fc1"))
+    model = tiny_lm().eval()
+    layers = len(watched(trained_layers(model, settings)))
+    assert layers == 4
+    seconds = trial_measurement.seconds_per_measurement(model, tokenizer(), settings)
+    assert seconds == 2 * 8 / 2 + layers + 64 / trial_measurement.TOKENS
+    assert counted == ["row_loss", "row_loss", "spectrum", "spectrum", "sample"]
 
 
 def test_times_are_in_words() -> None:

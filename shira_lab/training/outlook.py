@@ -6,6 +6,7 @@ from shira_lab.training.corpus import find_corpus
 from shira_lab.training.forecast import check_fits
 from shira_lab.training.history import Settings
 from shira_lab.training.trial import seconds_per_step
+from shira_lab.training.trial_measurement import seconds_per_measurement
 
 
 def outlook(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Settings) -> str:
@@ -17,10 +18,12 @@ def outlook(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings
     told = check_fits(model, tokenizer, settings)
     texts = find_corpus(settings.world, tokenizer, settings.max_length).about
     memory = "" if told is None else f" Estimated {told}."
-    seconds = seconds_per_step(model, tokenizer, settings)
+    step = seconds_per_step(model, tokenizer, settings)
+    measurement = seconds_per_measurement(model, tokenizer, settings)
+    measurements = 1 + -(-settings.steps // settings.eval_every)
     return (
-        f"Texts: {texts}.{memory} About {in_words(seconds)} a step, {in_words(settings.steps * seconds)} in all; the "
-        f"{1 + -(-settings.steps // settings.eval_every)} measurements on the way come on top."
+        f"Texts: {texts}.{memory} About {in_words(step)} a step and {in_words(measurement)} for each of {measurements} "
+        f"measurements, {in_words(settings.steps * step + measurements * measurement)} in all."
     )
 
 

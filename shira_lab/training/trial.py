@@ -42,8 +42,8 @@ def seconds_per_step(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     with torch.random.fork_rng(), _trainable(model, settings) as (trained, numbers, times):
         optimizer = torch.optim.AdamW(numbers, lr=1e-3, fused=True)  # the Trainer's
         for _ in range(STEPS):
-            passes.append(_seconds(partial(_pass, trained, batch, half_precision(model))))
-            updates.append(_seconds(partial(_update, numbers, optimizer)))
+            passes.append(seconds_of(partial(_pass, trained, batch, half_precision(model))))
+            updates.append(seconds_of(partial(_update, numbers, optimizer)))
     return median(passes) * settings.gradient_accumulation_steps + median(updates) * times
 
 
@@ -100,7 +100,8 @@ def _give_back(parameter: Tensor) -> None:
     parameter.grad = None
 
 
-def _seconds(work: Callable[[], None]) -> float:
+def seconds_of(work: Callable[[], object]) -> float:
+    """Wall seconds of ``work()``, a GPU's included."""
     began = time.perf_counter()
     work()
     if torch.cuda.is_available():
