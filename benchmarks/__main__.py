@@ -60,7 +60,8 @@ def training_step() -> list[Row]:
 
 
 def autocast() -> list[Row]:
-    values = training.step_ratios(16, 4, autocast=True)
+    # A processor without bf16 instructions needs many seconds a step: few rounds, which the table then says.
+    values = training.step_ratios(16, 4, autocast=True, layers=1, min_rounds=5)
     met = values["shira"].median <= 1.21
     return [Row("the same under bf16 autocast, 4x128", "<= 1.21 x floor", dict(values), met)]
 

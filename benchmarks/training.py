@@ -12,14 +12,20 @@ KINDS = ("shira", "lora", "peft lora", "peft shira")
 
 
 def step_ratios(
-    r: int, batch: int, tokens: int = 128, autocast: bool = False, layers: int = 2, patience_s: float = 90.0
+    r: int,
+    batch: int,
+    tokens: int = 128,
+    autocast: bool = False,
+    layers: int = 2,
+    min_rounds: int = 15,
+    patience_s: float = 90.0,
 ) -> dict[str, Ratio]:
     """A step of each kind of adapter over the frozen model's, six linears, transformer layers only."""
     models = {kind: adapted(kind, r, layers) for kind in KINDS}
     sides = {name: training_step(model, batch, tokens, autocast) for name, model in models.items()}
     sides["floor"] = training_step(base_model(layers), batch, tokens, autocast, trained_numbers(r, layers))
     sides["shira, compiled"] = _compiled(training_step(adapted("shira", r, layers), batch, tokens, autocast))
-    return interleave(sides, "floor", patience_s=patience_s)
+    return interleave(sides, "floor", min_rounds, patience_s)
 
 
 def _compiled(step: Side) -> Side:
