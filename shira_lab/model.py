@@ -46,8 +46,12 @@ def get_peft_model(
         ShiraError: when the config does not fit the model; the model is as before.
     """
     peft_model = PeftModel(model)
-    peft_model.add_adapter(adapter_name, peft_config, calibration, autocast_adapter_dtype)
-    peft_model.base_model.set_adapter(adapter_name, inference_mode=peft_config.inference_mode)
+    try:
+        peft_model.add_adapter(adapter_name, peft_config, calibration, autocast_adapter_dtype)
+        peft_model.base_model.set_adapter(adapter_name, inference_mode=peft_config.inference_mode)
+    except BaseException:  # an interrupt too: nobody else could take half-made layers out again
+        peft_model.unload()
+        raise
     return peft_model
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-import torch
 from tiny import fill_randomly
 from tiny_lm import save_tiny_lm, tiny_lm, tokenizer
 from walking import EVENTS, agree, pictures, press
@@ -66,7 +65,7 @@ def a_pair() -> PeftModel:
     return model
 
 
-# ---- an app that compares when its slider rests -----------------------------------------------------------------------
+# ---- an app that compares when its slider rests ----------------------------------------------------------------------
 
 
 def test_positions_are_those_of_the_last_move_however_quickly_it_came() -> None:
@@ -92,7 +91,7 @@ def test_positions_are_those_of_the_last_move_however_quickly_it_came() -> None:
             one.close()
 
 
-# ---- sliders whose every stop is measured -----------------------------------------------------------------------------
+# ---- sliders whose every stop is measured ----------------------------------------------------------------------------
 
 
 def test_two_scales_are_measured_where_they_came_to_rest() -> None:
@@ -144,7 +143,7 @@ def test_the_adapter_of_the_number_is_in_the_model_and_tells_the_text(tmp_path: 
         one.close()
 
 
-# ---- an app that trains -----------------------------------------------------------------------------------------------
+# ---- an app that trains ----------------------------------------------------------------------------------------------
 
 
 class Learner:
@@ -211,7 +210,7 @@ def test_a_lab_in_any_hands_trains_stops_and_shows_one_run(tmp_path: Path, monke
     lab.close()
 
 
-# ---- all of them on one page ------------------------------------------------------------------------------------------
+# ---- all of them on one page -----------------------------------------------------------------------------------------
 
 
 def test_the_dashboard_shows_the_tab_of_its_state_and_each_app_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
