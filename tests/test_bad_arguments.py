@@ -157,7 +157,7 @@ TABLE: list[tuple[Call, str]] = [
     (lambda _: calibrated([{3: torch.ones(1, 10)}]), BAD_BATCH + "one with keys [3]."),
     (lambda _: calibrated("text"), BAD_BATCH + "str."),
     (lambda _: lost(lambda model, batch: 3), "The loss of a calibration batch should be a tensor with one number; go"),
-    (lambda _: lost(lambda model, batch: model(batch)), "should be a tensor with one number; got a tensor of shape (2, "),
+    (lambda _: lost(lambda model, batch: model(batch)), "should be a tensor with one number; got a tensor of shape ("),
     (lambda _: lost("mean"), "`loss_fn` should be a function (model, batch) -> loss; got 'mean'."),
     (lambda _: shira_lab.calibrate(MLP(), ["lin9"], [{}]), "`paths`: the model has no module 'lin9'. Take paths from"),
     (lambda _: shira_lab.calibrate(MLP(), ["lin1"], [{}], "max"), "`reduction` should be 'mean_abs' or 'abs_mean'; go"),
