@@ -1,5 +1,5 @@
 # Two commands: `make lab` opens the first lesson, `make test` runs every check.
-# Both make .venv on their first run, at the versions in constraints.txt, and do no set-up on the second.
+# Both make .venv on their first run, of the files whose hashes are in locks/, and do no set-up on the second.
 
 LESSON := notebooks/01-start-here.ipynb
 VENV   := .venv
@@ -23,11 +23,6 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # Threads that wait look for work for some microseconds and then sleep. Looking longer, they would take the time of the
 # working ones on busy or few cores; asleep at once, small operations would wait for them to wake (5 times slower).
 export GOMP_SPINCOUNT := 1000
-
-EXTRA_lab  :=
-EXTRA_demo := [demo]
-EXTRA_test := [test]
-EXTRA_dashboard := [dashboard]
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -75,9 +70,11 @@ clean:  ## remove everything that make made, .venv too
 
 # --- the environment -------------------------------------------------------------------------------------------------
 
-$(VENV)/.ready-%: pyproject.toml constraints.txt | $(VENV)/.torch
-	@echo "Installing shira-lab$(EXTRA_$*) and what it needs (about a minute on a fast line) ..."
-	@$(PIP) install $(QUIET) --constraint constraints.txt --editable ".$(EXTRA_$*)"
+# Every file that is downloaded has the hash that locks/ has for it; scripts/lock.py writes them.
+$(VENV)/.ready-%: pyproject.toml locks/lab.txt locks/%.txt | $(VENV)/.torch
+	@echo "Installing shira-lab and what it needs (about a minute on a fast line) ..."
+	@$(PIP) install $(QUIET) --no-deps --require-hashes $(addprefix --requirement ,$(sort locks/lab.txt locks/$*.txt))
+	@$(PIP) install $(QUIET) --no-deps --no-build-isolation --editable .
 	@$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements" 2>/dev/null
 	@touch $@
 

@@ -75,6 +75,8 @@ def running_calibration(
     """
     _check(reductions, after)
     expect(batches, Iterable, "calibration", "a list of batches", MaskError)  # type: ignore[type-abstract]
+    if loss_fn is not None and not callable(loss_fn):
+        raise ConfigError(f"`loss_fn` should be a function (model, batch) -> loss; got {loss_fn!r}.")
     weights = {path: weight_of(_module(model, path)) for path in paths}
     sums: dict[Reduction, Gradients] = {
         reduction: {path: torch.zeros_like(weight, dtype=_wide(weight)) for path, weight in weights.items()}
@@ -156,11 +158,17 @@ def _means(sums: dict[Reduction, Gradients], count: int) -> dict[Reduction, Grad
 
 def _loss(model: nn.Module, batch: Any, loss_fn: LossFn | None) -> Tensor:
     with torch.enable_grad():
-        if loss_fn is not None:
-            return loss_fn(model, batch)
-        if not isinstance(batch, Mapping):
-            raise ConfigError(f"A calibration batch should be a mapping of model inputs; got {type(batch).__name__}.")
-        loss = getattr(model(**batch), "loss", None)
-    if not isinstance(loss, Tensor):
+        loss = loss_fn(model, batch) if loss_fn is not None else getattr(model(**_named(batch)), "loss", None)
+    if isinstance(loss, Tensor) and loss.numel() == 1:
+        return loss
+    if loss_fn is None and not isinstance(loss, Tensor):
         raise ConfigError("The model gave no `loss` for a calibration batch; include `labels`, or pass `loss_fn`.")
-    return loss
+    got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
+    raise ConfigError(f"The loss of a calibration batch should be a tensor with one number; got {got}.")
+
+
+def _named(batch: Any) -> Mapping[str, Any]:
+    if not isinstance(batch, Mapping) or not all(isinstance(name, str) for name in batch):
+        got = f"one with keys {list(batch)}" if isinstance(batch, Mapping) else type(batch).__name__
+        raise ConfigError(f"A calibration batch should be a mapping of model inputs by name; got {got}.")
+    return batch

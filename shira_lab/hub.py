@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import constants, snapshot_download
@@ -64,7 +65,7 @@ def load_model(
     if name == EMBEDDED:
         with as_file(files("shira_lab") / "embedded") as folder:
             return _load(folder)
-    folder = Path(name).expanduser()
+    folder = _as_folder(name)
     return _load(
         folder if folder.is_dir() else _cached(str(name), WEIGHTS) or _download(str(name), _usable, on_progress)
     )
@@ -76,7 +77,7 @@ def is_here(name: str | Path) -> bool:
     Raises:
         ShiraError: no model can have this name.
     """
-    return name == EMBEDDED or Path(name).expanduser().is_dir() or _cached(str(name), WEIGHTS) is not None
+    return name == EMBEDDED or _as_folder(name).is_dir() or _cached(str(name), WEIGHTS) is not None
 
 
 def load_config(name: str | Path = EMBEDDED) -> PreTrainedConfig:
@@ -88,10 +89,16 @@ def load_config(name: str | Path = EMBEDDED) -> PreTrainedConfig:
     if name == EMBEDDED:
         with as_file(files("shira_lab") / "embedded") as folder:
             return _read_config(folder)
-    folder = Path(name).expanduser()
+    folder = _as_folder(name)
     return _read_config(
         folder if folder.is_dir() else _cached(str(name), CONFIG) or _download(str(name), lambda _: CONFIG)
     )
+
+
+def _as_folder(name: Any) -> Path:
+    if not isinstance(name, str | Path) or name == "":
+        raise ShiraError(f"`name` should be 'embedded', a model's folder or its name on the hub; got {name!r}.")
+    return Path(name).expanduser()
 
 
 def _read_config(folder: Path) -> PreTrainedConfig:

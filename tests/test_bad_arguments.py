@@ -36,6 +36,10 @@ def calibrated(calibration: Any) -> PeftModel:
     return get_peft_model(MLP(), config(mask_type="gradient"), calibration=calibration)
 
 
+def lost(loss_fn: Any) -> Any:
+    return shira_lab.calibrate(MLP(), ["lin1"], [torch.ones(2, 10)], loss_fn=loss_fn)
+
+
 def made(mask: Callable[[nn.Module, int], Any]) -> PeftModel:
     return fresh(mask_fn=mask)
 
@@ -59,6 +63,8 @@ BAD_NAME = (
     " cannot be an adapter name: use a non-empty string without dots and slashes that is no attribute of a module"
 )
 NO_CONFIG = "`peft_config` should be a ShiraConfig or LoraConfig; got "
+BAD_BATCH = "A calibration batch should be a mapping of model inputs by name; got "
+BAD_MODEL = "`name` should be 'embedded', a model's folder or its name on the hub; got "
 NO_LAYER = "`base_layer` should be a linear layer, with a weight of shape (m, n); got a "
 
 TABLE: list[tuple[Call, str]] = [
@@ -144,9 +150,15 @@ TABLE: list[tuple[Call, str]] = [
     (lambda _: calibrated(None), "`mask_type='gradient'` ranks positions by a gradient: pass `calibration=batches` to"),
     (lambda _: calibrated(3), "`calibration` should be a list of batches; got 3."),
     (lambda _: calibrated([]), "`calibration` has no batches; give at least one."),
-    (lambda _: calibrated(["text"]), "A calibration batch should be a mapping of model inputs; got str."),
+    (lambda _: calibrated(["text"]), BAD_BATCH + "str."),
     (lambda _: calibrated([{"x": torch.ones(1, 10)}]), "The model gave no `loss` for a calibration batch; include `la"),
     (lambda _: calibrated({"lin1": torch.ones(2, 2)}), "`gradient` has shape (2, 2); expected the weight's, (20, 20)"),
+    (lambda _: calibrated([None]), BAD_BATCH + "NoneType."),
+    (lambda _: calibrated([{3: torch.ones(1, 10)}]), BAD_BATCH + "one with keys [3]."),
+    (lambda _: calibrated("text"), BAD_BATCH + "str."),
+    (lambda _: lost(lambda model, batch: 3), "The loss of a calibration batch should be a tensor with one number; go"),
+    (lambda _: lost(lambda model, batch: model(batch)), "should be a tensor with one number; got a tensor of shape ("),
+    (lambda _: lost("mean"), "`loss_fn` should be a function (model, batch) -> loss; got 'mean'."),
     (lambda _: shira_lab.calibrate(MLP(), ["lin9"], [{}]), "`paths`: the model has no module 'lin9'. Take paths from"),
     (lambda _: shira_lab.calibrate(MLP(), ["lin1"], [{}], "max"), "`reduction` should be 'mean_abs' or 'abs_mean'; go"),
     # ---- adapters act, combine and go
@@ -200,6 +212,10 @@ TABLE: list[tuple[Call, str]] = [
         lambda m: shira_lab.set_base_model_state_dict(m, {"lin1.weight": torch.ones(1)}, strict=False),
         "The state dict's 'lin1.weight' has shape (1,); the base model's has (20, 20). Is it of another model?",
     ),
+    # ---- models
+    (lambda _: shira_lab.load_model(None), BAD_MODEL + "None."),
+    (lambda _: shira_lab.load_model(3), BAD_MODEL + "3."),
+    (lambda _: shira_lab.load_model(""), BAD_MODEL + "''."),
     # ---- mathematics
     (lambda _: shira_lab.spectrum("x"), "`matrix` should be a torch.Tensor of shape (m, n); got 'x'."),
     (lambda _: shira_lab.spectrum(torch.ones(3)), "`matrix` should have a shape (m, n) and numbers; got shape (3,)."),
@@ -233,7 +249,7 @@ def test_a_call_that_cannot_work_says_so_and_changes_nothing(
 
 def test_the_table_has_a_row_for_every_function_that_can_be_given_something_wrong() -> None:
     source = Path(__file__).read_text(encoding="utf-8")
-    unreached = {name for name in shira_lab.__all__ if name[0].islower()} - {"load_model", "mask_types"}
+    unreached = {name for name in shira_lab.__all__ if name[0].islower()} - {"mask_types"}
     methods = {name for name in vars(PeftModel) if name[0] != "_" and callable(getattr(PeftModel, name))}
     harmless = (
         "get_base_model unload unmerge_adapter disable_adapter print_trainable_parameters get_nb_trainable_parameters "

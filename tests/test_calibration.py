@@ -100,7 +100,7 @@ ERRORS: Mapping[str, tuple[type[Exception], object]] = {
         ConfigError,
         lambda m: calibrate(m, ["lin1"], [1], "max"),
     ),
-    "A calibration batch should be a mapping of model inputs; got list": (
+    "A calibration batch should be a mapping of model inputs by name; got list": (
         ConfigError,
         lambda m: calibrate(m, ["lin1"], [[1]]),
     ),

@@ -10,9 +10,13 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LECTURES = sorted((ROOT / "dashboard").glob("*.ipynb"))
 MAX_BYTES = 1_000_000
-LOCAL_TRACES = re.compile(r"(?<![\w.~/])/(?:root|home|work|tmp|Users)/|[?&]token=|hf_[A-Za-z]{30,}")
+LOCAL_TRACES = re.compile(r"(?<![\w.~/])/(?:root|home|work|tmp|Users)/|[A-Z]:\\+Users\\|[?&]token=")
+#: Tokens of the hub, of GitHub, of Amazon and of Google, and private keys.
+SECRETS = re.compile(r"hf_[A-Za-z]{30,}|gh[pousr]_\w{30,}|AKIA[A-Z\d]{16}|AIza[\w-]{35}|-----BEGIN [A-Z ]*PRIVATE KEY")
 PICTURES = {"image/png", "image/svg+xml", "application/vnd.jupyter.widget-view+json"}
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -61,9 +65,17 @@ def test_a_notebook_is_light(path: Path) -> None:
     assert path.stat().st_size < MAX_BYTES
 
 
-@every_notebook
-def test_no_path_or_token_of_one_machine_is_stored(path: Path) -> None:
-    assert not LOCAL_TRACES.findall(path.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *LECTURES], ids=lambda path: path.stem)
+def test_no_path_of_one_machine_and_no_secret_is_stored(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not LOCAL_TRACES.findall(text) and not SECRETS.findall(text)
+
+
+def test_traces_and_secrets_would_be_found() -> None:
+    for trace in ('"/home/ada/lab"', r"C:\\Users\\ada", "lab?token=0"):
+        assert LOCAL_TRACES.search(trace), trace
+    for secret in ("hf_" + "a" * 34, "ghp_" + "a" * 36, "AKIA" + "A" * 16, "-----BEGIN RSA PRIVATE KEY"):
+        assert SECRETS.search(secret), secret
 
 
 @every_notebook

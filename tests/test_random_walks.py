@@ -15,6 +15,7 @@ import ipywidgets
 import pytest
 import torch
 from torch import nn
+from walking import EVENTS, agree, pictures, press
 
 from shira_lab import PeftModel, ShiraConfig
 from shira_lab.widgets import (
@@ -26,11 +27,9 @@ from shira_lab.widgets import (
     RankExplorer,
 )
 from shira_lab.widgets.app import App
-from shira_lab.widgets.controls import FloatSlider, Slider
 
-EVENTS = int(os.environ.get("SHIRA_LAB_EVENTS", "400"))
 #: Apps whose every answer takes long walk fewer steps, and keep off the controls that make weights large.
-SLOW, LARGE = {"ranks": 20, "budgets": 20, "comparison": 2}, {"shape"}
+SLOW, LARGE = {"ranks": 20, "budgets": 20, "comparison": 2}, frozenset({"shape"})
 LAYERS = nn.Sequential(nn.Linear(24, 32), nn.ReLU(), nn.Linear(32, 8))
 
 
@@ -44,47 +43,6 @@ APPS: dict[str, Callable[..., App]] = {
 }
 
 
-def choices(control: Any, dice: random.Random) -> Any:
-    """A value that a learner could give this control, ends included."""
-    if isinstance(control, Slider | ipywidgets.BoundedIntText):
-        return dice.choice((control.min, control.max, dice.randint(control.min, control.max)))
-    if isinstance(control, FloatSlider):
-        return round(dice.uniform(control.min, control.max), 2)
-    if hasattr(control, "options"):
-        return dice.choice(
-            [value for _, value in control.options] if isinstance(control.options[0], tuple) else list(control.options)
-        )
-    if isinstance(control.value, bool):
-        return not control.value
-    return None
-
-
-def press(app: App, dice: random.Random) -> None:
-    control = app.controls[dice.choice(sorted(app.controls.keys() - LARGE))]
-    value = choices(control, dice)
-    if value is not None:
-        control.value = value
-
-
-def shown(widget: ipywidgets.Widget) -> list[tuple[str, object]]:
-    """What the browser is told of every widget below this one, except for names of its own."""
-    told = {
-        key: value
-        for key, value in widget.get_state().items()
-        if key not in ("children", "layout", "style", "_esm", "_css")
-    }
-    mine = [
-        (type(widget).__name__, {key: value for key, value in told.items() if not str(value).startswith("IPY_MODEL")})
-    ]
-    return mine + [row for child in getattr(widget, "children", ()) for row in shown(child)]
-
-
-def pictures(app: App) -> list[tuple[str, object]]:
-    """As :func:`shown`, without the controls, whose ends remember where they were."""
-    controls = {type(control).__name__ for control in app.controls.values()}
-    return [row for row in shown(app.view) if row[0] not in controls]
-
-
 @pytest.mark.parametrize("name", APPS)
 def test_a_random_walk_never_raises_and_shows_what_the_state_says(name: str) -> None:
     make = APPS[name]
@@ -95,9 +53,8 @@ def test_a_random_walk_never_raises_and_shows_what_the_state_says(name: str) -> 
 def walk(make: Callable[..., App], dice: random.Random, events: int) -> None:
     app = make()
     for _ in range(events):
-        press(app, dice)
-        for control_name in app.state().keys() & app.controls.keys():
-            assert app.controls[control_name].value == getattr(app, control_name), control_name
+        press(app, dice, LARGE)
+        agree(app)
     again = make(**app.state())
     assert pictures(again) == pictures(app) and again.picture() == app.picture()
     app.close()

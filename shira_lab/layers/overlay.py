@@ -54,6 +54,9 @@ class Overlay:
     Whether the values have changed since is decided by comparing them: fused optimizers and ``.data`` writes change a
     tensor without raising its version. A weight whose backward pass is still owed is not touched, because autograd
     would need it as it was.
+
+    Whoever interrupts a notebook may do so between any two lines here. Originals without anything ``written`` are the
+    sign of that: what the weight holds is not known then, and the next call puts the originals back.
     """
 
     written: list[Delta] = field(default_factory=list)
@@ -75,10 +78,12 @@ class Overlay:
             AdapterError: when somebody else has changed the weight while it carried an adapter.
         """
         self._check_untouched(weight)
-        if len(deltas) == len(self.written) and all(map(Delta.like, deltas, self.written)):
-            return True
-        if self.owed:
-            return False
+        interrupted = self.originals is not None and not self.written
+        if not interrupted:
+            if len(deltas) == len(self.written) and all(map(Delta.like, deltas, self.written)):
+                return True
+            if self.owed:
+                return False
         if not self._same_places(deltas):
             self.restore(weight)
             if not deltas:
@@ -86,9 +91,11 @@ class Overlay:
             self.positions = _union([d.positions for d in deltas])
             self.originals = _read(weight, self.positions)
         assert self.originals is not None
-        _put(weight, self.positions, _sum(self.originals, self.positions, deltas))
-        self.written = [d.snapshot() for d in deltas]
+        total, written = _sum(self.originals, self.positions, deltas), [d.snapshot() for d in deltas]
+        self.written = []
+        _put(weight, self.positions, total)
         self.version = weight._version
+        self.written = written
         return True
 
     @torch.no_grad()
@@ -96,6 +103,7 @@ class Overlay:
         """Put the originals back: ``weight`` is the base weight again, bit for bit."""
         if self.originals is not None:
             self._check_untouched(weight)
+            self.written = []
             _put(weight, self.positions, self.originals)
         self.forget()
 
@@ -118,7 +126,7 @@ class Overlay:
         return len(here) == len(there) > 0 and all(map(_same, here, there))
 
     def _check_untouched(self, weight: Tensor) -> None:
-        if self.originals is not None and weight._version != self.version:
+        if self.written and weight._version != self.version:
             raise AdapterError(
                 "The base weight was changed in place while an adapter was written into it, so its original values "
                 "are no longer known. Change base weights inside `with model.disable_adapter():` or through "

@@ -17,6 +17,7 @@ from transformers.utils import logging
 
 from shira_lab.errors import ConfigError
 from shira_lab.masks.random import draw_seed
+from shira_lab.model import PeftModel
 from shira_lab.training.checkpoints import FOLDER, check_new, check_same, checkpoint_to_resume, remove_checkpoints
 from shira_lab.training.finetuned import Finetuned
 from shira_lab.training.history import History, Settings
@@ -42,8 +43,8 @@ def finetune(
 ) -> Finetuned:
     """Fine-tune ``model`` as ``settings`` say. An adapter's layers stay in it; "full" trains a copy.
 
-    A run that diverges returns too: its history says so, and the model holds what it knew at the last measurement. The
-    global random generators are seeded.
+    A run that diverges returns too: its history says so, and the model holds what it knew at the last measurement. A
+    run that is interrupted leaves the model as it was, bit for bit. The global random generators are seeded.
 
     Args:
         on_event: called with the history when something was added; None draws a progress bar on stderr.
@@ -62,7 +63,6 @@ def finetune(
     set_seed(settings.seed)
     stories = Stories(settings, tokenizer)
     history.texts = stories.corpus.about
-    use_cache = model.config.use_cache
     with tempfile.TemporaryDirectory() as nowhere, _quiet():
         arguments = _arguments(settings, model, output, nowhere)
         trained = make_trainable(model, settings, stories.samples(settings.calibration_samples))
@@ -73,20 +73,16 @@ def finetune(
         elif on_event is None:
             on_event = progress_bar(settings.steps)
         recorder = Recorder(history, Probe(trained, model, tokenizer, settings), on_event, should_stop)
-        trainer = AdapterTrainer(
-            trained,
-            arguments,
-            history,
-            train_dataset=stories,
-            data_collator=stories.collate,
-            callbacks=[recorder],
-        )
-        try:
-            with checkpointing(trained, settings.gradient_checkpointing):
-                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        finally:
-            trained.config.use_cache = use_cache  # the Trainer switches it off
-            trained.eval()
+        with _training(trained, settings):
+            trainer = AdapterTrainer(
+                trained,
+                arguments,
+                history,
+                train_dataset=stories,
+                data_collator=stories.collate,
+                callbacks=[recorder],
+            )
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if history.status == "running":
         history.status = "finished" if history.step == settings.steps else "stopped"
     recorder.tell(now=True)
@@ -98,6 +94,24 @@ def finetune(
             remove_checkpoints(output)
     processes.wait_for_everyone()
     return result
+
+
+@contextmanager
+def _training(trained: Trainable, settings: Settings) -> Iterator[None]:
+    """Inside, the model trains. Where that ends in an error or an interrupt, the adapter is taken out of it again:
+    nobody holds it yet, and a model with an adapter cannot be fine-tuned.
+    """
+    use_cache = trained.config.use_cache
+    try:
+        with checkpointing(trained, settings.gradient_checkpointing):
+            yield
+    except BaseException:
+        if isinstance(trained, PeftModel):
+            trained.unload()
+        raise
+    finally:
+        trained.config.use_cache = use_cache  # the Trainer switches it off
+        trained.eval()
 
 
 @contextmanager

@@ -15,6 +15,11 @@ class WhenResting:
     def __init__(self) -> None:
         self._waiting: asyncio.TimerHandle | None = None
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left to do."""
+        return self._waiting is None
+
     def run(self, steps: Iterable[Step], at_once: bool = False) -> None:
         """Forget what is still to do, and do these steps after a rest; ``at_once``, or outside a notebook, now."""
         self.cancel()
@@ -28,11 +33,13 @@ class WhenResting:
         """Forget what is still to do."""
         if self._waiting:
             self._waiting.cancel()
+            self._waiting = None
 
     def _later(self, seconds: float, steps: Iterator[Step]) -> None:
         self._waiting = asyncio.get_running_loop().call_later(seconds, self._next, steps)
 
     def _next(self, steps: Iterator[Step]) -> None:
+        self._waiting = None
         step = next(steps, None)
         if step:
             step()

@@ -49,14 +49,18 @@ class Worker(Generic[T]):
             self._call(self._deliver)
 
     def result(self) -> T:
-        """Wait, and return what the work returned or raise what it raised. For scripts.
+        """Wait, and return what the work returned or raise what it raised. For scripts; an interrupt stops the work.
 
         Raises:
             ShiraError: in a notebook, whose buttons and figures would stand still meanwhile.
         """
         if self.running and _running_loop() is not None:
             raise ShiraError("Waiting here would block the notebook; write `await app.finished()` instead.")
-        return self._future.result()
+        try:
+            return self._future.result()
+        except KeyboardInterrupt:
+            self.stop()
+            raise
 
     async def finished(self) -> T:
         """As :meth:`result`, while buttons and figures stay alive. Interrupting the cell stops the work."""
