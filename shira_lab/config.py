@@ -154,10 +154,7 @@ class AdapterConfig:
         loud = sorted(name for name, value in extra.items() if not kind._says_nothing(name, value))
         if loud:
             warnings.warn(f"{kind.__name__} does not know {', '.join(loud)}; kept, but without effect.", stacklevel=2)
-        try:
-            return kind(**{name: value for name, value in content.items() if name in known}, extra=extra)
-        except (TypeError, AttributeError) as error:
-            raise ConfigError(f"The {kind.__name__} has a field of the wrong type: {error}.") from None
+        return kind(**{name: value for name, value in content.items() if name in known}, extra=extra)
 
     @classmethod
     def _says_nothing(cls, name: str, value: Any) -> bool:
