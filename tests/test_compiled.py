@@ -36,6 +36,11 @@ def test_the_compiled_kernel_gives_the_entries_of_the_product(shape: tuple[int, 
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-4)
 
 
+def test_a_kernel_that_is_removed_is_gone(kernel: None) -> None:
+    compiled.remove()
+    assert sampled.installed_kernel() is None
+
+
 @pytest.mark.usefixtures("kernel")
 def test_it_reads_tensors_that_are_not_laid_out_row_by_row() -> None:
     a, b = torch.randn(8, 40).t(), torch.randn(1, 6).expand(40, 6)
