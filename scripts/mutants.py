@@ -43,8 +43,9 @@ LEFT_OUT = "loops.py"
 #: The tests of these modules that need no process of their own, no training and no large model.
 TESTS = (
     "avoid", "bad_arguments", "choices", "compact", "compiled", "config", "drawn_masks", "gradients",
-    "gradients_around", "layers", "mask_repairs", "masks", "mixed_batches", "model", "model_refusals", "overlap",
-    "pattern", "peft_arguments", "peft_parity", "state_dicts", "storage", "targets", "task_heads", "tensor_files",
+    "gradients_around", "killed_saves", "layers", "mask_repairs", "masks", "mixed_batches", "model", "model_refusals",
+    "overlap", "pattern", "peft_arguments", "peft_parity", "state_dicts", "storage", "targets", "task_heads",
+    "tensor_files",
 )  # fmt: skip
 #: What these tests import beside shira_lab, imported once for all mutants.
 LIBRARIES = (
@@ -142,12 +143,13 @@ def mutants_of(file: Path) -> Iterator[Mutant]:
 
 
 def chosen(mutant: Mutant, seconds: dict[str, float], needs: Needs, limit: float) -> list[str]:
-    """The tests for this mutant, quickest first, ``limit`` seconds of them. A line that runs at import concerns all
-    tests of its file."""
-    lines = needs.get(mutant.path, {})
+    """The tests for this mutant, ``limit`` seconds of them: first those of its module or folder, quickest first. A line
+    that runs at import concerns all tests of its file."""
+    lines, path = needs.get(mutant.path, {}), Path(mutant.path)
+    own = tuple(f"tests/test_{name}.py" for name in (path.stem, path.parent.name))
     names = {name for line in range(mutant.first, mutant.last + 1) for name in lines.get(str(line), ())}
     order, total = [], 0.0
-    for name in sorted(names or lines.get("0", ()), key=lambda name: seconds[name]):
+    for name in sorted(names or lines.get("0", ()), key=lambda name: (not name.startswith(own), seconds[name])):
         total += seconds[name]
         if order and total > limit:
             break

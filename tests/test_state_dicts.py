@@ -56,6 +56,7 @@ def test_one_adapters_tensors_move_to_another_mask_and_model(config: ShiraConfig
     model = adapted(mlp(), config)
     model.add_adapter("default2", LORA)
     state = get_peft_model_state_dict(model)
+    assert not any(value.requires_grad for value in state.values())
     fresh = config.copy(random_seed=1) if isinstance(config, ShiraConfig) else config
     twin = get_peft_model(mlp(), fresh, "twin")
     assert not torch.allclose(run(twin), run(model), atol=1e-4)
@@ -162,3 +163,5 @@ def test_a_state_dict_of_another_base_model_is_refused() -> None:
         set_base_model_state_dict(model, state)
     assert same_bits(snapshot(model), before)
     assert set_base_model_state_dict(model, state, strict=False) == (["lin0.bias"], ["more"])
+    with pytest.raises(AdapterError, match=r"missing are none, not expected \['more'\]"):
+        set_base_model_state_dict(model, {**mlp().state_dict(), "more": torch.ones(1)})
