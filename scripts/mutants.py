@@ -44,7 +44,7 @@ LEFT_OUT = "loops.py"
 TESTS = (
     "avoid", "bad_arguments", "choices", "compact", "compiled", "config", "drawn_masks", "gradients",
     "gradients_around", "killed_saves", "layers", "mask_repairs", "masks", "mixed_batches", "model", "model_refusals",
-    "overlap", "pattern", "peft_arguments", "peft_parity", "state_dicts", "storage", "targets", "task_heads",
+    "overlap", "pattern", "peft_arguments", "peft_parity", "scale", "state_dicts", "storage", "targets", "task_heads",
     "tensor_files",
 )  # fmt: skip
 #: What these tests import beside shira_lab, imported once for all mutants.

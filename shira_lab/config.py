@@ -53,7 +53,7 @@ class AdapterConfig:
     #: Fields that PEFT's config class does not have; written only when they say something.
     _beyond_peft: ClassVar[frozenset[str]] = frozenset({"scale", "scale_pattern"})
 
-    r: int = 8
+    r: int  # each kind has its own default
     target_modules: list[str] | set[str] | str | None = None
     exclude_modules: list[str] | set[str] | str | None = None
     layers_to_transform: list[int] | int | None = None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -263,6 +264,12 @@ def test_missing_and_empty_files_are_named(message: str, saved: Path) -> None:
 
 
 # ---- a folder that cannot be written --------------------------------------------------------------------------------
+
+
+def test_a_file_that_cannot_be_read_is_named(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    with pytest.raises(StorageError, match=rf"Could not read .*{re.escape(CONFIG)}: Input/output error\."):
+        PeftModel.from_pretrained(mlp(), saved)
 
 
 def test_a_full_disk_leaves_the_old_adapter_whole(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
