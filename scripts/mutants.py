@@ -42,7 +42,7 @@ MUTATED = ("config.py", "masks", "layers", "storage", "adapters/targets.py")
 LEFT_OUT = "loops.py"
 #: The tests of these modules that need no process of their own, no training and no large model.
 TESTS = (
-    "avoid", "bad_arguments", "choices", "compact", "compiled", "config", "drawn_masks", "gradients",
+    "adapter_layer", "avoid", "bad_arguments", "choices", "compact", "compiled", "config", "drawn_masks", "gradients",
     "gradients_around", "killed_saves", "layers", "mask_repairs", "masks", "mixed_batches", "model", "model_refusals",
     "overlap", "pattern", "peft_arguments", "peft_parity", "scale", "state_dicts", "storage", "targets", "task_heads",
     "tensor_files",

@@ -1,0 +1,168 @@
+"""One layer with adapters, by itself: what acts and trains, what is written into the weight, and what is not."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from shira_lab.errors import AdapterError
+from shira_lab.layers import AdapterLayer, LoraAdapter, ShiraAdapter
+
+SHAPE = (6, 4)
+X = torch.linspace(-1, 1, 12).view(3, 4)
+
+
+class Scaled(nn.Linear):
+    """A linear layer whose forward takes more than its input."""
+
+    def forward(self, x: Tensor, factor: float = 1.0) -> Tensor:
+        return super().forward(x) * factor
+
+
+def shira(first: int = 0, value: float = 1.0) -> ShiraAdapter:
+    """Ten equal values, at ten positions in a row."""
+    return ShiraAdapter(1, SHAPE, torch.arange(first, first + 10), torch.full((10,), value), fan_in_fan_out=False)
+
+
+def made(base: nn.Module | None = None, in_place: bool = True) -> AdapterLayer:
+    """A layer with the adapters a and b, of which a is active."""
+    layer = AdapterLayer(Scaled(4, 6) if base is None else base, in_place)
+    layer.base_layer.weight.requires_grad_(False)
+    layer.add_adapter("a", shira())
+    layer.add_adapter("b", shira(first=5, value=2.0))
+    layer.set_adapter("a")
+    return layer
+
+
+def trains(layer: AdapterLayer) -> list[str]:
+    return [name for name, adapter in layer.named_adapters() if any(p.requires_grad for p in adapter.parameters())]
+
+
+def test_an_added_adapter_neither_acts_nor_trains_until_it_is_set() -> None:
+    layer = AdapterLayer(nn.Linear(4, 6))
+    before = layer(X)
+    layer.add_adapter("a", shira())
+    layer.add_adapter("lora", LoraAdapter(1, SHAPE, 1.0, init=False))
+    assert torch.equal(layer(X), before) and trains(layer) == [] and layer.active_adapters == []
+    layer.set_adapter("a")
+    assert not torch.equal(layer(X), before) and trains(layer) == ["a"] and layer.active_adapters == ["a"]
+    layer.set_adapter(["lora", "elsewhere"])
+    assert trains(layer) == layer.active_adapters == ["lora"]
+    layer.set_adapter(["lora", "a"], inference_mode=True)
+    assert trains(layer) == [] and layer.active_adapters == ["lora", "a"]
+
+
+def test_an_added_adapter_has_the_mode_of_its_layer_and_shares_equal_positions() -> None:
+    layer = made().eval()
+    layer.add_adapter("c", shira(value=3.0))
+    assert layer.adapters["c"].positions is layer.adapters["a"].positions
+    assert not layer.adapters["c"].training
+    assert layer.adapters["b"].positions is not layer.adapters["a"].positions
+
+
+def test_a_scale_reaches_the_weight_also_where_the_adapter_is_merged() -> None:
+    layer = made()
+    base = layer.base_weight().clone()
+    layer.merge()
+    layer.set_scale("a", 3)
+    layer.set_scale("elsewhere", 5)
+    assert layer.scaling == {"a": 3.0, "b": 1.0}
+    torch.testing.assert_close(layer.weight, base + layer.get_delta_weight("a").detach())
+    assert layer.get_delta_weight("a").sum() == 30
+    layer.set_scale("b", 2)  # which is not merged
+    torch.testing.assert_close(layer.weight, base + layer.get_delta_weight("a").detach())
+
+
+@pytest.mark.parametrize("path", ["plain", "frozen", "mixed", "apart", "mixed apart"])
+def test_further_arguments_reach_the_base_layer(path: str) -> None:
+    layer = made(in_place="apart" not in path)
+    layer(X)
+    layer.frozen = path == "frozen"
+    layer.adapter_names = ["a", "b", "a"] if "mixed" in path else None
+    torch.testing.assert_close(layer(X, 2.0), 2 * layer(X))
+    torch.testing.assert_close(layer(X, factor=2.0), 2 * layer(X))
+
+
+@pytest.mark.parametrize("how", ["shared", "not laid out row by row", "left alone"])
+def test_a_weight_that_must_not_be_written_is_not_and_the_output_is_the_same(how: str) -> None:
+    torch.manual_seed(0)
+    base = Scaled(4, 6)
+    if how == "not laid out row by row":
+        base.weight = nn.Parameter(torch.randn(4, 6).t())
+    before = base.weight.detach().clone()
+    layer = made(base, in_place=how != "shared")
+    if how == "left alone":
+        layer(X)
+        layer.leave_weight_alone()
+    found = layer(X)
+    assert torch.equal(base.weight, before)
+    torch.testing.assert_close(found, X @ (before + layer.get_delta_weight("a")).t() + base.bias)
+    layer.adapter_names = ["b", "b", "a"]
+    torch.testing.assert_close(layer(X)[2], found[2])
+    assert torch.equal(base.weight, before)
+    with pytest.raises(AdapterError) as caught:
+        layer.merge()
+    assert str(caught.value) == (
+        "This layer's weight is shared with another module, so an adapter cannot be merged into it without changing "
+        "both. Leave the adapter active instead, or use `merge_and_unload`, which gives the layer a weight of its own."
+    )
+    layer.check_mergeable(for_good=True)
+    layer.set_adapter([])
+    layer.check_mergeable()
+
+
+def test_unloading_leaves_the_base_layer_with_or_without_its_adapters() -> None:
+    layer = made()
+    before = layer.base_weight().clone()
+    layer(X)
+    assert layer.unload() is layer.base_layer and torch.equal(layer.base_layer.weight, before)
+    layer(X)
+    merged = layer.unload(merge=True).weight
+    torch.testing.assert_close(merged, before + layer.get_delta_weight("a").detach())
+    assert torch.equal(layer.base_weight(), merged)  # for good
+
+    shared = nn.Parameter(before.clone(), requires_grad=False)
+    base = Scaled(4, 6)
+    base.weight = shared
+    unloaded = made(base, in_place=False).unload(merge=True)
+    assert torch.equal(unloaded.weight, merged) and torch.equal(shared, before)
+    assert not unloaded.weight.requires_grad and unloaded.weight.is_leaf
+
+
+def test_a_clean_base_layer_has_the_base_weight_and_what_is_written_stays() -> None:
+    layer = made()
+    before = layer.base_weight().clone()
+    assert layer.clean_base_layer() is layer.base_layer
+    layer(X)
+    written = layer.weight.clone()
+    clean = layer.clean_base_layer()
+    assert torch.equal(clean.weight, before) and not clean.weight.requires_grad and clean.bias is layer.bias
+    assert torch.equal(layer.weight, written) and not torch.equal(written, before)
+
+
+def test_positions_move_only_to_as_many_others() -> None:
+    layer = made()
+    layer.set_positions("a", torch.arange(4, 14))
+    assert layer.adapters["a"].positions.tolist() == list(range(4, 14))
+    assert layer.shira_weight["a"].tolist() == [1.0] * 6 + [0.0] * 4
+    with pytest.raises(AdapterError, match=r"The new mask has 3 positions; adapter 'a' has 10 values\. Keep r, or add"):
+        layer.set_positions("a", torch.arange(3))
+    layer.add_adapter("lora", LoraAdapter(1, SHAPE, 1.0))
+    with pytest.raises(AdapterError, match="Adapter 'lora' is a LoRA adapter; only SHiRA adapters have a mask"):
+        layer.set_positions("lora", torch.arange(10))
+
+
+def test_disabled_a_mixed_batch_is_the_base_layers() -> None:
+    layer = made()
+    expected = nn.functional.linear(X, layer.base_weight(), layer.bias)
+    layer.adapter_names, layer.disable_adapters = ["a", "b", "a"], True
+    assert torch.equal(layer(X), expected)
+
+
+def test_lora_factors_start_as_asked() -> None:
+    torch.manual_seed(0)
+    gaussian = LoraAdapter(64, (256, 256), 1.0, init="gaussian")
+    assert gaussian.lora_A.weight.std().item() == pytest.approx(1 / 64, rel=0.05)
+    uniform = LoraAdapter(64, (256, 256), 1.0)
+    assert uniform.lora_A.weight.abs().max().item() == pytest.approx(1 / 16, rel=0.01)  # Kaiming: 1 / sqrt(n)
+    assert not gaussian.lora_B.weight.any() and not uniform.lora_B.weight.any()
+    assert LoraAdapter(64, (256, 256), 1.0, init=False).lora_B.weight.any()
