@@ -143,13 +143,17 @@ def mutants_of(file: Path) -> Iterator[Mutant]:
 
 
 def chosen(mutant: Mutant, seconds: dict[str, float], needs: Needs, limit: float) -> list[str]:
-    """The tests for this mutant, ``limit`` seconds of them: first those of its module or folder, quickest first. A line
-    that runs at import concerns all tests of its file."""
+    """The tests for this mutant, ``limit`` seconds of them: first those named after its module or folder, quickest
+    first. A line that runs at import concerns all tests of its file."""
     lines, path = needs.get(mutant.path, {}), Path(mutant.path)
-    own = tuple(f"tests/test_{name}.py" for name in (path.stem, path.parent.name))
+    words = (path.stem, path.parent.name.rstrip("s"))
     names = {name for line in range(mutant.first, mutant.last + 1) for name in lines.get(str(line), ())}
+
+    def foreign(name: str) -> bool:
+        return not any(word in name.split("::")[0] for word in words)
+
     order, total = [], 0.0
-    for name in sorted(names or lines.get("0", ()), key=lambda name: (not name.startswith(own), seconds[name])):
+    for name in sorted(names or lines.get("0", ()), key=lambda name: (foreign(name), seconds[name])):
         total += seconds[name]
         if order and total > limit:
             break

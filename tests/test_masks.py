@@ -296,6 +296,17 @@ def test_a_boolean_mask_is_welcome() -> None:
     assert found.tolist() == list(range(10))
 
 
+@pytest.mark.parametrize(
+    "layer", [nn.ReLU(), nn.LayerNorm(4), nn.Conv2d(2, 3, 1)], ids=lambda layer: type(layer).__name__
+)
+@pytest.mark.parametrize("name", TYPES)
+def test_only_a_linear_layer_has_a_mask(name: str, layer: nn.Module) -> None:
+    expected = f"`base_layer` should be a linear layer, with a weight of shape (m, n); got a {type(layer).__name__}."
+    with pytest.raises(MaskError) as caught:
+        mask(name, layer, 1)
+    assert str(caught.value) == expected
+
+
 @pytest.mark.parametrize("name, what", [("magnitude", r"\|W\|"), ("gradient", "`gradient`"), ("snip", r"\|W \* G\|")])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_what_is_not_finite_cannot_be_ranked(name: str, what: str, bad: float) -> None:
