@@ -119,6 +119,10 @@ def test_unloading_leaves_the_base_layer_with_or_without_its_adapters() -> None:
     merged = layer.unload(merge=True).weight
     torch.testing.assert_close(merged, before + layer.get_delta_weight("a").detach())
     assert torch.equal(layer.base_weight(), merged)  # for good
+    unused = made()
+    before_use = unused.weight.clone()
+    unused.unload(merge=True)
+    torch.testing.assert_close(unused.weight, before_use + unused.get_delta_weight("a").detach())
 
     shared = nn.Parameter(before.clone(), requires_grad=False)
     base = Scaled(4, 6)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -115,6 +116,20 @@ def test_the_short_way_is_the_one_taken_for_a_sparse_mask(monkeypatch: pytest.Mo
     monkeypatch.setattr(torch, "randperm", lambda *_, **__: pytest.fail("all positions were shuffled"))
     monkeypatch.setattr(random_module, "_torch_shuffles_forward", lambda: True)
     assert random_module.random_positions((200, 200), 400, 5).numel() == 400
+
+
+@pytest.mark.parametrize(
+    "shape, way", [((1, 214_748_363), "short"), ((4, 53_687_091), "full"), ((2**14, 2**14), "full")]
+)
+def test_from_214748364_entries_on_the_full_shuffle_is_taken_because_torchs_is_another_one(
+    shape: tuple[int, int], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+    monkeypatch.setattr(random_module, "_torch_shuffles_forward", lambda: True)
+    monkeypatch.setattr(random_module, "_shuffle_prefix", lambda numel, k, seed: taken.append("short") or np.arange(k))
+    monkeypatch.setattr(torch, "randperm", lambda numel, generator: taken.append("full") or torch.arange(9))
+    random_module.random_positions(shape, 2, 0)
+    assert taken == [way]
 
 
 def test_a_torch_that_shuffles_otherwise_is_noticed_and_followed(monkeypatch: pytest.MonkeyPatch) -> None:
