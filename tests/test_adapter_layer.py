@@ -132,6 +132,36 @@ def test_unloading_leaves_the_base_layer_with_or_without_its_adapters() -> None:
     assert not unloaded.weight.requires_grad and unloaded.weight.is_leaf
 
 
+@pytest.mark.parametrize("merged", [False, True])
+def test_a_deleted_adapter_is_forgotten_with_what_it_wrote(merged: bool) -> None:
+    layer = made()
+    before = layer.base_weight().clone()
+    layer(X)
+    if merged:
+        layer.merge()
+    layer.delete_adapter("elsewhere")
+    layer.delete_adapter("a")
+    assert list(layer.adapters) == ["b"] and layer.active_adapters == layer.merged_adapters == []
+    assert torch.equal(layer.weight, before)
+
+
+def test_what_is_merged_is_what_was_named_or_else_what_is_active() -> None:
+    layer = made()
+    layer.merge(["b"])
+    assert layer.merged_adapters == ["b"]
+    layer.merge()
+    assert layer.merged_adapters == ["b", "a"]
+    layer.merge(["a", "elsewhere"])
+    assert layer.merged_adapters == ["b", "a"]
+
+
+def test_state_is_loaded_below_a_merged_adapter_which_is_no_longer_merged() -> None:
+    layer, other = made(), made(Scaled(4, 6))
+    layer.merge()
+    layer.load_state_dict(other.state_dict())
+    assert not layer.merged and torch.equal(layer.weight, other.base_weight())
+
+
 def test_a_clean_base_layer_has_the_base_weight_and_what_is_written_stays() -> None:
     layer = made()
     before = layer.base_weight().clone()
@@ -160,6 +190,12 @@ def test_disabled_a_mixed_batch_is_the_base_layers() -> None:
     expected = nn.functional.linear(X, layer.base_weight(), layer.bias)
     layer.adapter_names, layer.disable_adapters = ["a", "b", "a"], True
     assert torch.equal(layer(X), expected)
+
+
+def test_lora_factors_fit_the_weight_as_it_is_stored() -> None:
+    assert LoraAdapter(1, SHAPE, 1.0).delta_weight().shape == SHAPE
+    turned = LoraAdapter(1, SHAPE, 1.0, fan_in_fan_out=True)
+    assert turned.delta_weight().shape == SHAPE and turned.lora_A.weight.shape == (1, 6)
 
 
 def test_lora_factors_start_as_asked() -> None:
