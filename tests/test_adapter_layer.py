@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer, LoraAdapter, ShiraAdapter
+from shira_lab.layers.overlay import Delta, Overlay, with_deltas
 
 SHAPE = (6, 4)
 X = torch.linspace(-1, 1, 12).view(3, 4)
@@ -194,6 +195,8 @@ def test_disabled_a_mixed_batch_is_the_base_layers() -> None:
 
 def test_lora_factors_fit_the_weight_as_it_is_stored() -> None:
     assert LoraAdapter(1, SHAPE, 1.0).delta_weight().shape == SHAPE
+    half = LoraAdapter(1, SHAPE, 1.0, device=torch.device("meta"), dtype=torch.float16)
+    assert (half.lora_A.weight.device.type, half.lora_B.weight.dtype) == ("meta", torch.float16)
     turned = LoraAdapter(1, SHAPE, 1.0, fan_in_fan_out=True)
     assert turned.delta_weight().shape == SHAPE and turned.lora_A.weight.shape == (1, 6)
 
@@ -206,3 +209,30 @@ def test_lora_factors_start_as_asked() -> None:
     assert uniform.lora_A.weight.abs().max().item() == pytest.approx(1 / 16, rel=0.01)  # Kaiming: 1 / sqrt(n)
     assert not gaussian.lora_B.weight.any() and not uniform.lora_B.weight.any()
     assert LoraAdapter(64, (256, 256), 1.0, init=False).lora_B.weight.any()
+
+
+# ---- what is written into a weight ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("positions", [torch.tensor([1, 5, 7]), None], ids=["sparse", "whole"])
+def test_an_overlay_writes_a_weight_that_trains_and_puts_its_bits_back(positions: Tensor | None) -> None:
+    weight = nn.Parameter(torch.randn(SHAPE))
+    before = weight.detach().clone()
+    values = torch.randn(SHAPE) if positions is None else torch.randn(3)
+    overlay = Overlay()
+    assert overlay.write(weight, [Delta(values, positions, 0.1)])
+    written = weight.detach().clone()
+    assert not torch.equal(written, before) and torch.equal(overlay.base(weight), before)
+    assert torch.equal(with_deltas(before, [Delta(values, positions, 0.1)]), written)
+    assert torch.equal(weight, written) and weight.requires_grad
+    overlay.restore(weight)
+    assert torch.equal(weight, before) and overlay.base(weight).data_ptr() == weight.data_ptr()
+
+
+def test_originals_that_are_no_longer_known_are_not_put_back() -> None:
+    layer = made()
+    layer(X)
+    layer.weight.add_(1)
+    with pytest.raises(AdapterError, match="The base weight was changed in place while an adapter was written into it"):
+        layer.unmerge()
+    assert layer.active_adapters == ["a"]
