@@ -229,6 +229,35 @@ def test_an_overlay_writes_a_weight_that_trains_and_puts_its_bits_back(positions
     assert torch.equal(weight, before) and overlay.base(weight).data_ptr() == weight.data_ptr()
 
 
+@pytest.mark.parametrize("scaling", [0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_deltas_are_added_in_the_wider_type(scaling: float, dtype: torch.dtype) -> None:
+    weight = torch.randn(SHAPE)
+    deltas = [Delta(torch.randn(3).to(dtype), torch.tensor(at), scaling) for at in ([0, 5, 7], [5, 7, 20])]
+    expected = weight.double().flatten()
+    for delta in deltas:
+        expected = expected.index_add(0, delta.positions, delta.values.double() * scaling)
+        one = with_deltas(weight, [delta]).double().flatten() - weight.double().flatten()
+        torch.testing.assert_close(one[delta.positions], delta.values.double() * scaling, rtol=1e-3, atol=1e-6)
+    found = with_deltas(weight, deltas)
+    assert found.dtype == weight.dtype
+    torch.testing.assert_close(
+        found.double().flatten(), expected, rtol=1e-3 if dtype == torch.float16 else 1e-6, atol=1e-6
+    )
+    untouched = torch.ones(24, dtype=torch.bool).index_fill(0, torch.tensor([0, 5, 7, 20]), False)
+    assert torch.equal(found.flatten()[untouched], weight.flatten()[untouched])
+
+
+def test_deltas_on_the_whole_weight_and_on_some_entries_add_up() -> None:
+    weight, first, second = (torch.randn(SHAPE) for _ in range(3))
+    whole = [Delta(first, None, 1.0), Delta(second, None, 2.0)]
+    torch.testing.assert_close(with_deltas(weight, whole), weight + first + 2 * second)
+    some = Delta(torch.ones(2), torch.tensor([3, 8]), 0.5)
+    expected = (weight + first).flatten().index_add(0, torch.tensor([3, 8]), torch.full((2,), 0.5)).view(SHAPE)
+    torch.testing.assert_close(with_deltas(weight, [whole[0], some]), expected)
+    assert with_deltas(weight, []) is weight
+
+
 def test_originals_that_are_no_longer_known_are_not_put_back() -> None:
     layer = made()
     layer(X)
