@@ -56,3 +56,10 @@ def test_blocks_are_rectangles() -> None:
 @pytest.mark.parametrize("r", [1, 8])
 def test_random_positions_have_none(r: int) -> None:
     assert Pattern.of(random_positions((96, 192), r * 288, seed=0), (96, 192)).rectangles == ()
+
+
+def test_a_pattern_is_compressed_sparse_rows_in_the_types_that_kernels_want() -> None:
+    pattern = Pattern.of(torch.tensor([1, 2, 11]), (4, 4))
+    assert (pattern.row_starts.dtype, pattern.columns.dtype) == (torch.int32, torch.int32)
+    assert (pattern.row_starts.tolist(), pattern.columns.tolist()) == ([0, 2, 2, 3, 3], [1, 2, 3])
+    assert pattern.density == 3 / 16
