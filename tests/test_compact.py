@@ -101,7 +101,8 @@ CODES = {
 @pytest.mark.parametrize("name", CODES)
 def test_bytes_that_are_no_gaps_of_k_positions_are_refused(name: str) -> None:
     code, k = CODES[name]
-    assert _positions(torch.tensor(code, dtype=torch.uint8), k, (3, 4)) is None
+    shapes = [(3, 4)] if "behind" in name else [(3, 4), (64, 64)]
+    assert [_positions(torch.tensor(code, dtype=torch.uint8), k, shape) for shape in shapes] == [None] * len(shapes)
 
 
 def test_bytes_up_to_the_last_position_are_read() -> None:
