@@ -106,9 +106,10 @@ def test_drawn_seeds_differ_and_fit_into_31_bits() -> None:
 
 @pytest.mark.parametrize("name", ("random", "block", "row_col"))
 def test_a_seeded_mask_leaves_the_global_generator_alone(name: str) -> None:
-    layer = linear(30, 20)
+    layer = linear(90, 20)
+    random_module._torch_shuffles_forward.cache_clear()
     before = torch.get_rng_state()
-    mask(name, layer, 2, 5)
+    mask(name, layer, 1, 5)
     assert torch.equal(torch.get_rng_state(), before)
 
 

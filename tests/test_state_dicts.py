@@ -99,6 +99,12 @@ def test_tensors_that_do_not_fit_change_nothing(message: str) -> None:
     assert same_bits(snapshot(model), before) and torch.equal(run(model), output)
 
 
+def test_what_is_no_model_has_no_state_dict_of_an_adapter() -> None:
+    with pytest.raises(AdapterError) as caught:
+        get_peft_model_state_dict(3)
+    assert str(caught.value) == "`model` should be a PeftModel, or a model with injected adapters; got 3."
+
+
 def test_an_adapter_that_is_not_there_merged_or_wrapped_again_is_refused() -> None:
     model = adapted(mlp(), SHIRA)
     state = get_peft_model_state_dict(model)
