@@ -79,7 +79,7 @@ def _variants(node: ast.AST) -> Iterator[ast.AST | str]:
             yield ast.BinOp(node.left, OPERATORS[type(op)](), node.right)
         case ast.AugAssign(op=op) if type(op) in OPERATORS:
             yield ast.AugAssign(node.target, OPERATORS[type(op)](), node.value)
-            yield "pass"
+            yield f"pass  # {ast.unparse(node)}"
         case ast.Compare(ops=ops):
             for i, op in enumerate(ops):
                 for other in COMPARISONS[type(op)]:
@@ -112,7 +112,7 @@ def _variants(node: ast.AST) -> Iterator[ast.AST | str]:
         case ast.Assign(targets=targets):
             yield ast.Assign(targets, ast.Constant(None), lineno=0)
         case ast.Expr(value=ast.Call()) | ast.Raise() | ast.Delete():
-            yield "pass"
+            yield f"pass  # {ast.unparse(node)}"
         case ast.Break():
             yield "continue"
         case ast.Continue():
