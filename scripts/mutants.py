@@ -144,7 +144,7 @@ def mutants_of(file: Path) -> Iterator[Mutant]:
 
 def chosen(mutant: Mutant, seconds: dict[str, float], needs: Needs, limit: float) -> list[str]:
     """The tests for this mutant, ``limit`` seconds of them: first those named after its module or folder, quickest
-    first. A line that runs at import concerns all tests of its file."""
+    first. A line that runs at import concerns all tests of its file, also those that only read a constant of it."""
     lines, path = needs.get(mutant.path, {}), Path(mutant.path)
     words = (path.stem, path.parent.name.rstrip("s"))
     names = {name for line in range(mutant.first, mutant.last + 1) for name in lines.get(str(line), ())}
@@ -152,8 +152,10 @@ def chosen(mutant: Mutant, seconds: dict[str, float], needs: Needs, limit: float
     def foreign(name: str) -> bool:
         return not any(word in name.split("::")[0] for word in words)
 
+    if not names:
+        names = {*lines.get("0", ()), *(name for name in seconds if not foreign(name))}
     order, total = [], 0.0
-    for name in sorted(names or lines.get("0", ()), key=lambda name: (foreign(name), seconds[name])):
+    for name in sorted(names, key=lambda name: (foreign(name), seconds[name])):
         total += seconds[name]
         if order and total > limit:
             break
