@@ -65,6 +65,7 @@ def test_a_scale_reaches_the_weight_also_where_the_adapter_is_merged() -> None:
     base = layer.base_weight().clone()
     layer.merge()
     layer.set_scale("a", 3)
+    torch.testing.assert_close(layer.weight, base + layer.get_delta_weight("a").detach())
     layer.set_scale("elsewhere", 5)
     assert layer.scaling == {"a": 3.0, "b": 1.0}
     torch.testing.assert_close(layer.weight, base + layer.get_delta_weight("a").detach())
@@ -196,6 +197,7 @@ def test_disabled_a_mixed_batch_is_the_base_layers() -> None:
 def test_lora_factors_fit_the_weight_as_it_is_stored() -> None:
     plain = LoraAdapter(1, SHAPE, 1.0)
     assert plain.delta_weight().shape == SHAPE and plain.lora_A.weight.shape == (1, 4)
+    assert torch.equal(plain.lora_dropout(X), X)
     half = LoraAdapter(1, SHAPE, 1.0, device=torch.device("meta"), dtype=torch.float16)
     assert (half.lora_A.weight.device.type, half.lora_B.weight.dtype) == ("meta", torch.float16)
     turned = LoraAdapter(1, SHAPE, 1.0, fan_in_fan_out=True)
