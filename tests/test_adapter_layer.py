@@ -129,6 +129,7 @@ def test_unloading_leaves_the_base_layer_with_or_without_its_adapters() -> None:
     shared = nn.Parameter(before.clone(), requires_grad=False)
     base = Scaled(4, 6)
     base.weight = shared
+    assert made(base, in_place=False).unload().weight is shared
     unloaded = made(base, in_place=False).unload(merge=True)
     assert torch.equal(unloaded.weight, merged) and torch.equal(shared, before)
     assert not unloaded.weight.requires_grad and unloaded.weight.is_leaf
