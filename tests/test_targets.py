@@ -35,6 +35,7 @@ def test_selections_match_pefts(selection: dict[str, object], make: type) -> Non
 def test_default_targets_are_pefts_where_it_has_some() -> None:
     both = DEFAULT_TARGETS.keys() & PEFT_TARGETS.keys()
     assert DEFAULT_TARGETS.keys() - both == {"phi3", "distilbert"}
+    assert (DEFAULT_TARGETS["distilbert"], DEFAULT_TARGETS["phi3"]) == (("q_lin", "v_lin"), ("qkv_proj",))
     assert {name: list(DEFAULT_TARGETS[name]) for name in both} == {name: PEFT_TARGETS[name] for name in both}
 
 
