@@ -4,6 +4,7 @@ import peft
 import pytest
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_SHIRA_TARGET_MODULES_MAPPING as PEFT_TARGETS
 from tiny import MLP, tiny_classifier, tiny_opt
+from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from shira_lab import LoraConfig, ShiraConfig, get_peft_model
@@ -78,3 +79,9 @@ def test_an_unknown_architecture_needs_targets() -> None:
     message = "Please specify `target_modules` in `peft_config`: there is no default for the model type None"
     with pytest.raises(ConfigError, match=message):
         get_peft_model(MLP(), ShiraConfig(r=1))
+
+
+def test_the_index_of_a_layer_is_a_number_inside_its_path_not_at_the_end() -> None:
+    model = nn.Sequential(nn.Sequential(nn.Linear(4, 4)))
+    with pytest.raises(ConfigError, match=r"`layers_to_transform=\[0\]` .* leave no layer"):
+        get_peft_model(model, ShiraConfig(r=1, target_modules=["0.0"], layers_to_transform=[0]))
