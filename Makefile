@@ -26,7 +26,7 @@ export GOMP_SPINCOUNT := 1000
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help lab dashboard demo test lint unit notebooks browser bench clean
+.PHONY: help lab dashboard demo test lint unit coverage mutants notebooks browser bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -55,6 +55,15 @@ lint: $(VENV)/.ready-test  ## ruff and mypy
 
 unit: $(VENV)/.ready-test  ## tests that need no browser
 	$(BIN)/python -m pytest tests -m "not browser"
+
+coverage: $(VENV)/.ready-test  ## share of the lines and branches that the tests without a browser run
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest tests -m "not browser"
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+mutants: $(VENV)/.ready-test  ## put mistakes into the source and see that tests fail (an hour)
+	$(BIN)/python scripts/mutants.py
 
 notebooks: $(VENV)/.ready-test  ## run every lesson and compare what it prints with what is stored
 	$(BIN)/python -m pytest notebooks --nbval --nbval-current-env

@@ -53,7 +53,7 @@ class AdapterConfig:
     #: Fields that PEFT's config class does not have; written only when they say something.
     _beyond_peft: ClassVar[frozenset[str]] = frozenset({"scale", "scale_pattern"})
 
-    r: int = 8
+    r: int  # each kind has its own default
     target_modules: list[str] | set[str] | str | None = None
     exclude_modules: list[str] | set[str] | str | None = None
     layers_to_transform: list[int] | int | None = None
@@ -154,10 +154,7 @@ class AdapterConfig:
         loud = sorted(name for name, value in extra.items() if not kind._says_nothing(name, value))
         if loud:
             warnings.warn(f"{kind.__name__} does not know {', '.join(loud)}; kept, but without effect.", stacklevel=2)
-        try:
-            return kind(**{name: value for name, value in content.items() if name in known}, extra=extra)
-        except (TypeError, AttributeError) as error:
-            raise ConfigError(f"The {kind.__name__} has a field of the wrong type: {error}.") from None
+        return kind(**{name: value for name, value in content.items() if name in known}, extra=extra)
 
     @classmethod
     def _says_nothing(cls, name: str, value: Any) -> bool:

@@ -73,6 +73,18 @@ def test_no_room_names_the_layer_the_room_and_the_largest_r() -> None:
     assert list(model.peft_config) == ["sea"]
 
 
+def test_a_mask_of_ones_own_that_avoids_is_taken() -> None:
+    @register_mask("avoids_well")
+    def avoids_well(base_layer: nn.Module, r: int, avoid: Tensor | None = None) -> Tensor:
+        return random_mask(base_layer, r, random_seed=0, avoid=avoid)
+
+    model = get_peft_model(MLP(), FIRST, "sea")
+    model.add_adapter("space", FIRST.copy(mask_type="avoids_well", avoid=["sea"]))
+    for layer in layers(model):
+        sea, space = (layer.adapters[name].positions for name in ("sea", "space"))
+        assert len(sea) == len(space) and not torch.isin(sea, space).any()
+
+
 def test_what_cannot_be_avoided_is_refused_by_name() -> None:
     @register_mask("avoids_nothing")
     def avoids_nothing(base_layer: nn.Module, r: int) -> Tensor:

@@ -19,6 +19,7 @@ from shira_lab.calibration import running_calibration
 from shira_lab.choices import Choice, Choices
 from shira_lab.comparison.log import POSITIONS, shipped
 from shira_lab.errors import ConfigError, MaskError
+from shira_lab.figures import agreement_figure, column_entries_figure
 from shira_lab.masks import find_mask
 from shira_lab.masks.across_layers import global_positions, rank_pattern
 from shira_lab.masks.positions import from_mask
@@ -245,3 +246,25 @@ def test_the_shipped_runs_are_those_of_the_script() -> None:
         len(results.protocol.learning_rates) + len(results.protocol.seeds)
     )
     assert not [cell.label for cell in results.cells if results.at_edge(cell)]
+
+
+# ---- pictures -------------------------------------------------------------------------------------------------------
+
+
+def test_the_agreement_picture_has_a_curve_for_each_name_beside_chance() -> None:
+    figure = agreement_figure({"gradient": {1: 0.2, 4: 0.5}, "snip": {2: 0.3, 4: 0.6}}, 0.04, "Agreement")
+    assert [(trace.name, list(trace.x), list(trace.y)) for trace in figure.data] == [
+        ("gradient", [1, 4], [0.2, 0.5]), ("snip", [2, 4], [0.3, 0.6])
+    ]  # fmt: skip
+    assert figure.layout.xaxis.type == "log" and list(figure.layout.xaxis.ticktext) == ["1", "2", "4"]
+    assert figure.layout.shapes[0].y0 == 0.04 and figure.layout.annotations[0].text == "chance, 4.0%"
+    assert len({(trace.line.color, trace.marker.symbol) for trace in figure.data}) == 2
+
+
+def test_the_picture_of_columns_has_a_point_for_each_column_and_mask() -> None:
+    figure = column_entries_figure([0.1, 2.0], {"magnitude": [0, 9], "random": [4, 5]}, "Columns")
+    assert [(trace.name, list(trace.x), list(trace.y)) for trace in figure.data] == [
+        ("magnitude", [0.1, 2.0], [0, 9]), ("random", [0.1, 2.0], [4, 5])
+    ]  # fmt: skip
+    assert len({(trace.marker.color, trace.marker.symbol) for trace in figure.data}) == 2
+    assert figure.layout.showlegend and "trained entries" in figure.layout.yaxis.title.text

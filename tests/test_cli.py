@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -120,6 +121,15 @@ def test_a_resumed_run_takes_its_settings_from_its_folder(
     assert (tmp_path / weights).read_bytes() == (finished / weights).read_bytes()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A process in the background is started with interrupts ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_the_first_interrupt_asks_for_a_stop_and_the_second_interrupts() -> None:
     with _stop_on_interrupt() as should_stop:
         assert not should_stop()

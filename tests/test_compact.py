@@ -15,7 +15,7 @@ from shira_lab.budget import num_params
 from shira_lab.errors import StorageError
 from shira_lab.masks.positions import to_indices
 from shira_lab.masks.random import random_positions
-from shira_lab.storage.compact import _decode, _encode, pack, unpack
+from shira_lab.storage.compact import _decode, _encode, _positions, pack, unpack
 from shira_lab.storage.tensor_files import COMPACT_NAME, WEIGHTS_NAME
 
 
@@ -69,6 +69,53 @@ def test_a_compact_adapter_loads_to_equal_outputs(tmp_path: Path, config: ShiraC
     model.save_pretrained(tmp_path, compact=True)
     assert (tmp_path / COMPACT_NAME).exists() and not (tmp_path / WEIGHTS_NAME).exists()
     assert torch.equal(PeftModel.from_pretrained(tiny_model(), tmp_path)(x), model(x))
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_positions_that_the_seed_gives_are_left_out(tmp_path: Path, each: bool) -> None:
+    config = ShiraConfig(2, "all-linear", random_seed=1, seed_per_layer=each)
+    get_peft_model(tiny_model(), config).save_pretrained(tmp_path, compact=True)
+    kinds = {name.rsplit(".", 1)[1] for name in safetensors.torch.load_file(tmp_path / COMPACT_NAME)}
+    assert kinds == {"shira_weight", "shape"}
+
+
+@pytest.mark.parametrize("positions", [[3, 2], [2, 2], [0, 12]], ids=["falling", "twice", "outside"])
+def test_positions_that_have_no_gaps_are_refused(positions: list[int]) -> None:
+    tensors = {"x.shira_weight": torch.zeros(2), "x.shira_indices": to_indices(torch.tensor(positions), (3, 4))}
+    with pytest.raises(StorageError, match=r"The positions of 'x' are not sorted, or lie outside its shape \(3, 4\)"):
+        pack(tensors, ShiraConfig(1), {"x": (3, 4)})
+
+
+CODES = {
+    "no bytes": ([], 0),
+    "fewer than positions": ([0x00], 2),
+    "a number that does not end": ([0x01, 0x80], 1),
+    "a number in two bytes taken for two": ([0x80, 0x01], 2),
+    "one number too many": ([0x01, 0x01], 1),
+    "one position behind the weight": ([0x0C], 1),
+    "two positions, the last behind the weight": ([0x00, 0x0B], 2),
+    "more bits than an integer has": ([0x80] * 9 + [0x01], 1),
+}
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_bytes_that_are_no_gaps_of_k_positions_are_refused(name: str) -> None:
+    code, k = CODES[name]
+    shapes = [(3, 4)] if "behind" in name else [(3, 4), (64, 64)]
+    assert [_positions(torch.tensor(code, dtype=torch.uint8), k, shape) for shape in shapes] == [None] * len(shapes)
+
+
+def test_bytes_up_to_the_last_position_are_read() -> None:
+    assert _positions(torch.tensor([0x0B], dtype=torch.uint8), 1, (3, 4)).tolist() == [11]
+    assert _positions(torch.tensor([0x00, 0x0A], dtype=torch.uint8), 2, (3, 4)).tolist() == [0, 11]
+    for wrong in (torch.tensor([0x0B]), torch.tensor([[0x0B]], dtype=torch.uint8)):
+        assert _positions(wrong, 1, (3, 4)) is None
+
+
+def test_a_layer_without_values_or_shape_is_left_to_the_check_of_names() -> None:
+    shape = torch.tensor([3, 4], dtype=torch.int32)
+    assert unpack({"x.shape": shape}, ShiraConfig(1), {"x": (3, 4)}) == {}
+    assert unpack({"x.shira_weight": shape}, ShiraConfig(1), {"x": (3, 4)}).keys() == {"x.shira_weight"}
 
 
 def test_saving_in_the_other_form_replaces_the_first(tmp_path: Path) -> None:

@@ -36,6 +36,23 @@ def test_the_compiled_kernel_gives_the_entries_of_the_product(shape: tuple[int, 
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-4)
 
 
+def test_an_installed_kernel_gives_the_sparse_products_in_float32_and_no_others() -> None:
+    pattern = Pattern.of(torch.tensor([0, 7, 40]), (8, 6))
+    marks = torch.tensor([1.0, 2.0, 3.0])
+    sampled.install_kernel(lambda a, b, pattern: marks)
+    try:
+        for dtype, found in ((torch.float32, True), (torch.bfloat16, True), (torch.float64, False)):
+            a, b = torch.ones(5, 8, dtype=dtype), torch.ones(5, 6, dtype=dtype)
+            assert torch.equal(sampled_product(a, b, pattern), marks) is found
+    finally:
+        sampled.install_kernel(None)
+
+
+def test_a_kernel_that_is_removed_is_gone(kernel: None) -> None:
+    compiled.remove()
+    assert sampled.installed_kernel() is None
+
+
 @pytest.mark.usefixtures("kernel")
 def test_it_reads_tensors_that_are_not_laid_out_row_by_row() -> None:
     a, b = torch.randn(8, 40).t(), torch.randn(1, 6).expand(40, 6)

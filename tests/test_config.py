@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from shira_lab import AdapterConfig, LoraConfig, ShiraConfig, get_peft_model, register_mask
-from shira_lab.errors import ConfigError
+from shira_lab.errors import ConfigError, StorageError
 from shira_lab.masks import find_mask, magnitude_mask, mask_types, random_mask
 
 SHIRA_DEFAULTS = {
@@ -168,10 +168,12 @@ REFUSED = {
     "`layers_to_transform` should be a list of layer indices; got \\['1'\\]": {"layers_to_transform": ["1"]},
     "`rank_pattern\\['q'\\]` should be a positive integer value but the value passed is 0": {"rank_pattern": {"q": 0}},
     "`rank_pattern` is not a valid regular expression: '\\('": {"rank_pattern": {"(": 2}},
+    "`scale_pattern` is not a valid regular expression: '\\('": {"scale_pattern": {"(": 2.0}},
     "`rank_pattern` should be a dict of \\{pattern: value\\}; got \\[\\]": {"rank_pattern": []},
     "`modules_to_save` should be a list of names; got 'score'": {"modules_to_save": "score"},
-    "`mask_kwargs` should not hold random_seed: the mask function is given these anyway": {
-        "mask_kwargs": {"random_seed": 1}
+    **{
+        f"`mask_kwargs` should not hold {name}: the mask function is given these anyway": {"mask_kwargs": {name: 1}}
+        for name in ("base_layer", "r", "random_seed", "gradient", "avoid")
     },
 }
 
@@ -186,6 +188,7 @@ LORA_REFUSED = {
     "`lora_dropout` should be in \\[0, 1\\); got 1.0": {"lora_dropout": 1.0},
     "`lora_alpha` should be a number that is not negative; got 'x'": {"lora_alpha": "x"},
     "`lora_alpha` should be a number that is not negative; got -1": {"alpha_pattern": {"q": -1}},
+    "`alpha_pattern` is not a valid regular expression: '\\('": {"alpha_pattern": {"(": 2}},
     "`init_lora_weights` should be True, False or 'gaussian'; got 'pissa'": {"init_lora_weights": "pissa"},
     "`bias` should be 'none', biases stay frozen here; got 'all'": {"bias": "all"},
 }
@@ -195,6 +198,44 @@ LORA_REFUSED = {
 def test_a_lora_value_that_cannot_work_is_refused_by_name(message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         LoraConfig(**LORA_REFUSED[message])
+
+
+def test_the_least_values_that_work_are_accepted() -> None:
+    LoraConfig(r=1, lora_alpha=0, lora_dropout=0.0, alpha_pattern={"q": 0.5}, init_lora_weights="gaussian", scale=0)
+
+
+ODD = [
+    None,
+    True,
+    -1,
+    0.5,
+    float("nan"),
+    10**400,
+    "x",
+    "(",
+    "",
+    [],
+    [1],
+    [[]],
+    [None],
+    {},
+    {"q": {}},
+    {"(": 1},
+    {"q": []},
+]
+
+
+@pytest.mark.parametrize("kind", [ShiraConfig, LoraConfig])
+def test_whatever_stands_in_a_file_is_a_config_or_refused(kind: type[AdapterConfig]) -> None:
+    for name in kind().to_dict().keys() | {field.name for field in dataclasses.fields(kind)} | {"peft_type", "new"}:
+        for value in ODD:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    config = AdapterConfig.from_dict({"peft_type": kind.peft_type, name: value})
+                except ConfigError:
+                    continue
+            assert isinstance(config, kind)
 
 
 def test_fan_in_fan_out_follows_the_layer_with_a_warning() -> None:
@@ -223,6 +264,8 @@ def test_peft_reads_our_configs_and_we_read_them_back(config: AdapterConfig, tmp
         warnings.simplefilter("error")
         theirs = peft.PeftConfig.from_pretrained(tmp_path)
         back = AdapterConfig.from_pretrained(tmp_path)
+    text = (tmp_path / "adapter_config.json").read_text()
+    assert text == json.dumps(json.loads(text), indent=2, sort_keys=True)  # PEFT's form
     assert type(theirs).__name__ == type(config).__name__
     assert back == config
     for field in dataclasses.fields(config):
@@ -249,9 +292,29 @@ def test_we_read_pefts_configs_without_a_word_and_lose_nothing(theirs: peft.Peft
 
 def test_what_is_unknown_is_named_and_survives() -> None:
     content = {"peft_type": "SHIRA", "r": 2, "use_sparkle": True, "empty_option": None}
-    with pytest.warns(UserWarning, match="ShiraConfig does not know use_sparkle; kept, but without effect"):
+    with pytest.warns(UserWarning, match="ShiraConfig does not know use_sparkle; kept, but without effect") as caught:
         config = AdapterConfig.from_dict(content)
+    assert caught[0].filename == __file__
     assert config.to_dict() == {**config.to_dict(), **content}
+
+
+@pytest.mark.parametrize("name", ["extra", "mask_fn"])
+def test_what_is_no_field_of_a_file_is_unknown_in_one(name: str) -> None:
+    with pytest.warns(UserWarning, match=f"ShiraConfig does not know {name}"):
+        config = AdapterConfig.from_dict({"peft_type": "SHIRA", name: {"a": 1}})
+    assert config.extra == {name: {"a": 1}} and config.mask_fn is random_mask
+
+
+def test_a_config_is_compared_and_shown_by_what_a_file_holds() -> None:
+    config = ShiraConfig(mask_fn=magnitude_mask, extra={"use_sparkle": True})
+    assert config == ShiraConfig(extra={"use_sparkle": True})
+    assert "mask_fn" not in repr(config) and "use_sparkle" not in repr(config)
+
+
+def test_what_json_has_no_form_for_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"The config cannot be written as JSON \(.*\); give it numbers, strings"):
+        ShiraConfig(mask_kwargs={"f": object()}).save_pretrained(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_only_what_says_something_is_written_beyond_pefts_fields() -> None:

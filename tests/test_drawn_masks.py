@@ -107,6 +107,14 @@ def test_a_seed_reproduces_the_choice_and_another_seed_makes_another() -> None:
     assert not torch.equal(drawn_positions(CROSS, (40, 40), 160, 5), drawn_positions(CROSS, (40, 40), 160, 6))
 
 
+def test_a_drawing_leaves_the_global_generator_alone_and_has_the_seed_0_unless_told() -> None:
+    before = torch.get_rng_state()
+    drawn_positions(CROSS, (40, 40), 160, 5)
+    assert torch.equal(torch.get_rng_state(), before)
+    layer = nn.Linear(24, 16)
+    assert torch.equal(drawn_mask(CROSS)(layer, 2), drawn_mask(CROSS, seed=0)(layer, 2))
+
+
 def test_without_paint_the_entries_are_spread_over_the_whole_weight() -> None:
     blank = torch.zeros(8, 8, dtype=torch.bool)
     rows = drawn_positions(blank, (64, 64), 1024, 0) // 64

@@ -7,9 +7,12 @@ import pytest
 import torch
 from tiny import FLOATS, MLP, adapted, base_weights, fill_randomly, layers, same_bits, snapshot
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_peft_model
 from shira_lab.errors import AdapterError
+from shira_lab.layers import AdapterLayer
+from shira_lab.layers.kinds import is_linear
 
 SHIRA = ShiraConfig(r=2, target_modules=["lin0", "lin1"], random_seed=0)
 SECOND = ShiraConfig(r=3, target_modules=["lin1", "lin2"], random_seed=1)
@@ -216,6 +219,38 @@ def test_what_a_layer_shows_has_pefts_names_and_shapes() -> None:
         layer.shira_weight["default"] = torch.ones(3)
     with pytest.raises(AdapterError, match=r"This layer has no adapter 'other'; it has \['default'\]"):
         layer.get_delta_weight("other")
+
+
+def test_the_values_of_a_layer_are_a_mapping_from_which_none_is_deleted() -> None:
+    model = adapted(MLP(), SHIRA)
+    model.add_adapter("lora", LORA)
+    layer = layers(model)[0]
+    assert list(layer.shira_weight) == ["default"] and len(layer.shira_weight) == 1
+    with pytest.raises(AdapterError, match=r"Use `delete_adapter\('default'\)` to remove an adapter\."):
+        del layer.shira_weight["default"]
+    layer.shira_weight["default"].requires_grad_(False)
+    given = torch.ones(60, requires_grad=True)
+    layer.shira_weight["default"] = given * 2
+    values = layer.shira_weight["default"]
+    assert values.is_leaf and not values.requires_grad and values.sum() == 120
+
+
+def test_what_a_layer_shows_of_lora_and_of_its_base_has_pefts_names() -> None:
+    model = adapted(MLP(), LORA)
+    layer, other = layers(model)
+    assert layer.get_base_layer() is layer.base_layer and layer.bias is layer.base_layer.bias and other.bias is None
+    assert (layer.lora_A["default"].weight.shape, layer.lora_B["default"].weight.shape) == ((2, 10), (20, 2))
+    assert layer.shira_indices == {} and torch.equal(layer.delta_weight("default"), layer.get_delta_weight("default"))
+    layer = AdapterLayer(Conv1D(6, 4))
+    assert (layer.in_features, layer.out_features, layer.fan_in_fan_out) == (4, 6, True)
+
+
+def test_a_conv1d_is_a_linear_layer_only_where_it_is_transformers() -> None:
+    impostor = type("Conv1D", (nn.Module,), {})()
+    neighbour = type("Attention", (nn.Module,), {"__module__": "transformers.pytorch_utils"})()
+    assert [is_linear(module) for module in (Conv1D(6, 4), nn.Linear(4, 6), impostor, neighbour)] == [
+        True, True, False, False
+    ]  # fmt: skip
 
 
 def test_dropout_of_a_new_adapter_follows_the_mode_of_its_layer() -> None:

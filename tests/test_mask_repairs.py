@@ -1,5 +1,6 @@
 """Heavy-tailed columns make magnitude masks collapse, and the repairs mend it with the same budget."""
 
+import copy
 import re
 
 import pytest
@@ -116,6 +117,25 @@ def test_the_spread_of_columns_estimates_their_scale(scale: float) -> None:
     spreads = [column_spread(heavy_tailed_layer((768, 768), scale, seed).weight) for seed in range(3)]
     floor = 1 / (2 * 768) ** 0.5  # what chance alone shows
     assert sum(spreads) / 3 == pytest.approx((scale**2 + floor**2) ** 0.5, rel=0.1)
+
+
+def test_a_heavy_tailed_weight_is_its_formula_and_leaves_the_global_generator_alone() -> None:
+    before = torch.get_rng_state()
+    layer = heavy_tailed_layer((6, 5), 0.7, 3)
+    assert torch.equal(torch.get_rng_state(), before)
+    generator = torch.Generator().manual_seed(3)
+    z, g = torch.randn(6, 5, generator=generator), torch.randn(5, generator=generator)
+    torch.testing.assert_close(layer.weight.detach(), z * torch.exp(0.7 * g))
+    assert layer.bias is None
+
+
+@pytest.mark.parametrize("scale", [1e-4, 3e3])
+def test_half_precision_neither_overflows_nor_underflows(scale: float) -> None:
+    layer = heavy_tailed_layer((400, 30), 0.5, 0)
+    layer.weight = nn.Parameter((layer.weight.detach() * scale).half())
+    exact = copy.deepcopy(layer).double()
+    assert column_spread(layer.weight) == pytest.approx(column_spread(exact.weight))
+    assert torch.equal(normalised_magnitude_mask(layer, 2).double(), normalised_magnitude_mask(exact, 2))
 
 
 def test_the_same_seed_has_the_same_draws_at_every_scale() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -14,6 +15,8 @@ from shira_lab import masks
 from shira_lab.budget import max_r, num_params
 from shira_lab.errors import ConfigError, MaskError
 from shira_lab.masks import random as random_module
+from shira_lab.masks.positions import _probable_lower_bound, from_indices
+from shira_lab.masks.scores import SCORES
 
 TYPES = ("random", "magnitude", "gradient", "snip", "struct", "block", "row_col")
 NESTED = ("random", "magnitude", "gradient", "snip", "struct")
@@ -81,10 +84,53 @@ def test_the_short_way_and_the_full_shuffle_give_the_same_positions(
     assert torch.equal(short, random_module.random_positions(shape, k, 11))
 
 
+@given(st.integers(2, 3000), st.integers(0, 2**63 - 1), st.data())
+def test_the_short_way_is_torchs_shuffle_and_no_help_of_the_full_one_is_needed(
+    numel: int, seed: int, data: st.DataObject
+) -> None:
+    k = data.draw(st.integers(1, numel - 1))
+    full = torch.randperm(numel, generator=torch.Generator().manual_seed(seed))
+    assert random_module._shuffle_prefix(numel, k, seed).tolist() == full[:k].tolist()
+    assert random_module._torch_shuffles_forward.__wrapped__()  # asked anew, not the answer that is kept
+
+
+def test_a_layers_own_seed_is_the_same_on_every_machine() -> None:
+    seeds = [random_module.layer_seed(seed, path) for seed, path in ((0, "q_proj"), (0, "k_proj"), (1, "q_proj"))]
+    assert seeds == [160321541, 1905106914, 1139432852]
+
+
+def test_drawn_seeds_differ_and_fit_into_31_bits() -> None:
+    seeds = [random_module.draw_seed() for _ in range(40)]
+    assert len(set(seeds)) == 40 and 2**30 < max(seeds) < 2**31 - 1 and min(seeds) >= 0
+
+
+@pytest.mark.parametrize("name", ("random", "block", "row_col"))
+def test_a_seeded_mask_leaves_the_global_generator_alone(name: str) -> None:
+    layer = linear(90, 20)
+    random_module._torch_shuffles_forward.cache_clear()
+    before = torch.get_rng_state()
+    mask(name, layer, 1, 5)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_the_short_way_is_the_one_taken_for_a_sparse_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "randperm", lambda *_, **__: pytest.fail("all positions were shuffled"))
     monkeypatch.setattr(random_module, "_torch_shuffles_forward", lambda: True)
     assert random_module.random_positions((200, 200), 400, 5).numel() == 400
+
+
+@pytest.mark.parametrize(
+    "shape, way", [((1, 214_748_363), "short"), ((4, 53_687_091), "full"), ((2**14, 2**14), "full")]
+)
+def test_from_214748364_entries_on_the_full_shuffle_is_taken_because_torchs_is_another_one(
+    shape: tuple[int, int], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+    monkeypatch.setattr(random_module, "_torch_shuffles_forward", lambda: True)
+    monkeypatch.setattr(random_module, "_shuffle_prefix", lambda numel, k, seed: taken.append("short") or np.arange(k))
+    monkeypatch.setattr(torch, "randperm", lambda numel, generator: taken.append("full") or torch.arange(9))
+    random_module.random_positions(shape, 2, 0)
+    assert taken == [way]
 
 
 def test_a_torch_that_shuffles_otherwise_is_noticed_and_followed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,6 +218,52 @@ def test_struct_holds_the_whole_diagonal_and_spreads_its_lines() -> None:
     assert full_rows.diff().max() <= 16
 
 
+@given(sizes())
+def test_struct_is_the_diagonal_then_rows_and_columns_in_bit_reversed_order(size: tuple[int, int, int]) -> None:
+    m, n, r = size
+
+    def spread(count: int) -> list[int]:
+        bits = max(m, n).bit_length()
+        return sorted(range(count), key=lambda i: f"{i:0{bits}b}"[::-1])
+
+    lines = [(i, i) for i in range(min(m, n))]
+    for row, column in zip(spread(m), spread(n), strict=False):
+        lines += [(row, j) for j in range(n)] + [(i, column) for i in range(m)]
+    expected = list(dict.fromkeys(i * n + j for i, j in lines))[: num_params(r, (m, n))]
+    assert masks.struct_mask.positions(linear(m, n), r).tolist() == sorted(expected)
+
+
+def test_blocks_are_of_16_unless_told_and_may_be_single_entries() -> None:
+    layer = linear(64, 64)
+    assert torch.equal(
+        masks.block_mask(layer, 4, random_seed=0), masks.block_mask(layer, 4, random_seed=0, block_size=16)
+    )
+    assert int(masks.block_mask(layer, 4, block_size=1, random_seed=0).sum()) == num_params(4, (64, 64))
+
+
+def test_scores_are_plain_numbers_without_a_history() -> None:
+    layer = linear(6, 4)
+    layer.weight.grad.requires_grad_()
+    for score in SCORES.values():
+        assert not score(layer, None).requires_grad
+
+
+@pytest.mark.parametrize("shape, k", [((300, 300), 100), ((300, 300), 9_000), ((700, 900), 40_000), ((20, 30), 50)])
+def test_the_sampled_bound_lies_below_the_kth_largest_and_not_far(shape: tuple[int, int], k: int) -> None:
+    for seed in range(20):
+        flat = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).flatten()
+        found = int((flat >= _probable_lower_bound(flat, k)).sum())
+        sample = min(flat.numel(), 1 << 14)  # at least half of it is drawn
+        slack = (14 * (k * sample / flat.numel()) ** 0.5 + 20) * flat.numel() / sample
+        assert k <= found <= k + slack
+
+
+def test_positions_from_a_file_are_read_and_not_changed() -> None:
+    indices = torch.tensor([[0, 1], [2, 0]])
+    assert from_indices(indices, (2, 3)).tolist() == [2, 3]
+    assert indices.tolist() == [[0, 1], [2, 0]]
+
+
 def test_row_col_takes_whole_lines_and_block_whole_blocks() -> None:
     rows = masks.row_col_mask(linear(32, 32), 2, random_seed=0)
     assert int((rows.sum(1) == 32).sum()) >= 2 and int((rows.sum(0) == 32).sum()) >= 2
@@ -206,9 +298,29 @@ def test_each_broken_promise_of_a_mask_function_has_its_own_message(message: str
         masks.mask_positions(lambda *_, **__: BROKEN[message](), linear(6, 4), 1, "layer 'x'")
 
 
+def test_the_first_strange_value_of_a_mask_is_named() -> None:
+    strange = ones(2)
+    strange[3, 0], strange[4, 0] = 0.25, 2
+    with pytest.raises(MaskError, match=r"The mask for layer is not binary: it holds 0\.25"):
+        masks.mask_positions(lambda *_, **__: strange, linear(6, 4), 1)
+    with pytest.raises(MaskError, match=r"The mask for layer is not binary: it holds 0\.25"):
+        masks.check_mask(strange, linear(6, 4).weight, 10)
+
+
 def test_a_boolean_mask_is_welcome() -> None:
     found = masks.mask_positions(lambda *_, **__: ones(10, dtype=torch.bool), linear(6, 4), 1)
     assert found.tolist() == list(range(10))
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.ReLU(), nn.LayerNorm(4), nn.Conv2d(2, 3, 1)], ids=lambda layer: type(layer).__name__
+)
+@pytest.mark.parametrize("name", TYPES)
+def test_only_a_linear_layer_has_a_mask(name: str, layer: nn.Module) -> None:
+    expected = f"`base_layer` should be a linear layer, with a weight of shape (m, n); got a {type(layer).__name__}."
+    with pytest.raises(MaskError) as caught:
+        mask(name, layer, 1)
+    assert str(caught.value) == expected
 
 
 @pytest.mark.parametrize("name, what", [("magnitude", r"\|W\|"), ("gradient", "`gradient`"), ("snip", r"\|W \* G\|")])
@@ -221,8 +333,12 @@ def test_what_is_not_finite_cannot_be_ranked(name: str, what: str, bad: float) -
 
 
 def test_a_ranked_mask_without_a_gradient_says_how_to_give_one() -> None:
-    with pytest.raises(MaskError, match="needs a gradient: pass `calibration=` batches to `get_peft_model`"):
+    with pytest.raises(MaskError) as caught:
         masks.gradient_mask(nn.Linear(4, 6), 1)
+    assert str(caught.value) == (
+        "A gradient or SNIP mask needs a gradient: pass `calibration=` batches to `get_peft_model`, give `gradient=` "
+        "to the mask function, or run a backward pass with `base_layer.weight.requires_grad_()` first."
+    )
     with pytest.raises(MaskError, match=r"`gradient` has shape \(2, 2\); expected the weight's, \(6, 4\)"):
         masks.snip_mask(nn.Linear(4, 6), 1, gradient=torch.ones(2, 2))
 

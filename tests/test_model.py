@@ -213,6 +213,21 @@ def test_a_saved_module_trains_beside_the_adapter_and_the_original_stays() -> No
     assert torch.equal(model.merge_and_unload().score.weight, score.modules_to_save["default"].weight)
 
 
+def test_an_adapter_takes_its_saved_module_with_it_when_it_is_deleted() -> None:
+    base = tiny_classifier()
+    head = base.score.weight.detach().clone()
+    model = get_peft_model(base, CONFIG.copy(modules_to_save=["score"]))
+    model.add_adapter("second", CONFIG.copy(modules_to_save=["score"]))
+    score = model.base_model.model.score
+    with torch.no_grad():
+        score.modules_to_save["default"].weight.add_(1)
+        score.modules_to_save["second"].weight.add_(2)
+    model.delete_adapter("second")
+    assert list(score.modules_to_save) == ["default"] and torch.equal(score.weight, head + 1)
+    model.delete_adapter("default")
+    assert not score.modules_to_save and torch.equal(score.weight, head) and score.in_features == 16
+
+
 def test_a_saved_module_is_no_target() -> None:
     assert paths(get_peft_model(MLP(), ShiraConfig(r=1, target_modules="all-linear", modules_to_save=["lin1"]))) == [
         "lin0",

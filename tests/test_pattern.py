@@ -56,3 +56,21 @@ def test_blocks_are_rectangles() -> None:
 @pytest.mark.parametrize("r", [1, 8])
 def test_random_positions_have_none(r: int) -> None:
     assert Pattern.of(random_positions((96, 192), r * 288, seed=0), (96, 192)).rectangles == ()
+
+
+def test_a_pattern_is_compressed_sparse_rows_in_the_types_that_kernels_want() -> None:
+    pattern = Pattern.of(torch.tensor([1, 2, 11]), (4, 4))
+    assert (pattern.row_starts.dtype, pattern.columns.dtype) == (torch.int32, torch.int32)
+    assert (pattern.row_starts.tolist(), pattern.columns.tolist()) == ([0, 2, 2, 3, 3], [1, 2, 3])
+    assert pattern.density == 3 / 16
+
+
+@pytest.mark.parametrize("left, right", [(torch.float64, torch.float64), (torch.float32, torch.bfloat16)], ids=str)
+def test_more_tokens_than_are_sampled_at_a_time_all_count(left: torch.dtype, right: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randn(1300, 30, generator=generator, dtype=torch.float64).to(left)
+    b = torch.randn(1300, 40, generator=generator, dtype=torch.float64).to(right)
+    positions = random_positions((30, 40), 70, seed=0)
+    expected = (a.double().t() @ b.double()).flatten()[positions]
+    found = sampled_product(a, b, Pattern.of(positions, (30, 40)))
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-3)

@@ -56,6 +56,7 @@ def test_one_adapters_tensors_move_to_another_mask_and_model(config: ShiraConfig
     model = adapted(mlp(), config)
     model.add_adapter("default2", LORA)
     state = get_peft_model_state_dict(model)
+    assert not any(value.requires_grad for value in state.values())
     fresh = config.copy(random_seed=1) if isinstance(config, ShiraConfig) else config
     twin = get_peft_model(mlp(), fresh, "twin")
     assert not torch.allclose(run(twin), run(model), atol=1e-4)
@@ -96,6 +97,12 @@ def test_tensors_that_do_not_fit_change_nothing(message: str) -> None:
     with pytest.raises(StorageError, match=message):
         set_peft_model_state_dict(model, state)
     assert same_bits(snapshot(model), before) and torch.equal(run(model), output)
+
+
+def test_what_is_no_model_has_no_state_dict_of_an_adapter() -> None:
+    with pytest.raises(AdapterError) as caught:
+        get_peft_model_state_dict(3)
+    assert str(caught.value) == "`model` should be a PeftModel, or a model with injected adapters; got 3."
 
 
 def test_an_adapter_that_is_not_there_merged_or_wrapped_again_is_refused() -> None:
@@ -162,3 +169,5 @@ def test_a_state_dict_of_another_base_model_is_refused() -> None:
         set_base_model_state_dict(model, state)
     assert same_bits(snapshot(model), before)
     assert set_base_model_state_dict(model, state, strict=False) == (["lin0.bias"], ["more"])
+    with pytest.raises(AdapterError, match=r"missing are none, not expected \['more'\]"):
+        set_base_model_state_dict(model, {**mlp().state_dict(), "more": torch.ones(1)})

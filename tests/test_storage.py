@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from tiny import MLP, adapted, fill_randomly, layers, same_bits, snapshot
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_peft_model
 from shira_lab.errors import AdapterError, ConfigError, ShiraError, StorageError
@@ -53,6 +55,17 @@ def test_what_is_saved_comes_back(config: ShiraConfig, is_trainable: bool, tmp_p
     assert back.training is is_trainable
     assert any(p.requires_grad for p in back.parameters()) is is_trainable
     assert back.peft_config["default"] == model.peft_config["default"].copy(inference_mode=not is_trainable)
+
+
+def test_a_lora_adapter_of_a_layer_stored_the_other_way_round_comes_back(tmp_path: Path) -> None:
+    def net() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(Conv1D(6, 4))
+
+    model = adapted(net(), LoraConfig(2, ["0"], fan_in_fan_out=True))
+    model.save_pretrained(tmp_path)
+    x = torch.randn(3, 4)
+    assert torch.equal(PeftModel.from_pretrained(net(), tmp_path)(x), model(x))
 
 
 def test_the_mask_comes_from_the_file_not_from_a_seed_or_function(tmp_path: Path) -> None:
@@ -251,6 +264,12 @@ def test_missing_and_empty_files_are_named(message: str, saved: Path) -> None:
 
 
 # ---- a folder that cannot be written --------------------------------------------------------------------------------
+
+
+def test_a_file_that_cannot_be_read_is_named(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    with pytest.raises(StorageError, match=rf"Could not read .*{re.escape(CONFIG)}: Input/output error\."):
+        PeftModel.from_pretrained(mlp(), saved)
 
 
 def test_a_full_disk_leaves_the_old_adapter_whole(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import peft
 import pytest
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_SHIRA_TARGET_MODULES_MAPPING as PEFT_TARGETS
 from tiny import MLP, tiny_classifier, tiny_opt
+from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from shira_lab import LoraConfig, ShiraConfig, get_peft_model
@@ -34,7 +35,8 @@ def test_selections_match_pefts(selection: dict[str, object], make: type) -> Non
 
 def test_default_targets_are_pefts_where_it_has_some() -> None:
     both = DEFAULT_TARGETS.keys() & PEFT_TARGETS.keys()
-    assert len(both) > 15
+    assert DEFAULT_TARGETS.keys() - both == {"phi3", "distilbert"}
+    assert (DEFAULT_TARGETS["distilbert"], DEFAULT_TARGETS["phi3"]) == (("q_lin", "v_lin"), ("qkv_proj",))
     assert {name: list(DEFAULT_TARGETS[name]) for name in both} == {name: PEFT_TARGETS[name] for name in both}
 
 
@@ -77,3 +79,9 @@ def test_an_unknown_architecture_needs_targets() -> None:
     message = "Please specify `target_modules` in `peft_config`: there is no default for the model type None"
     with pytest.raises(ConfigError, match=message):
         get_peft_model(MLP(), ShiraConfig(r=1))
+
+
+def test_the_index_of_a_layer_is_a_number_inside_its_path_not_at_the_end() -> None:
+    model = nn.Sequential(nn.Sequential(nn.Linear(4, 4)))
+    with pytest.raises(ConfigError, match=r"`layers_to_transform=\[0\]` .* leave no layer"):
+        get_peft_model(model, ShiraConfig(r=1, target_modules=["0.0"], layers_to_transform=[0]))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig
 from shira_lab.errors import StorageError
-from shira_lab.storage.tensor_files import COMPACT_NAME, PICKLE_NAME, WEIGHTS_NAME
+from shira_lab.storage.tensor_files import COMPACT_NAME, PICKLE_NAME, WEIGHTS_NAME, read_tensors
 
 SHIRA = ShiraConfig(r=2, target_modules=["lin0", "lin1"], random_seed=0)
 VALUES = "base_model.model.lin1.shira_weight"
@@ -139,6 +139,17 @@ def test_any_flipped_or_cut_byte_of_a_pickle_loads_or_is_refused(
         run(PeftModel.from_pretrained(base, folder))
     except StorageError:
         assert same_bits(snapshot(base), before)
+
+
+@pytest.mark.parametrize("error, reason", [(RuntimeError("one line\nand more"), "one line"), (EOFError(), "EOFError")])
+def test_why_a_pickle_is_not_read_is_said_in_one_line(
+    error: Exception, reason: str, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "load", lambda *_, **__: (_ for _ in ()).throw(error))
+    (saved / PICKLE_NAME).write_bytes(b"")
+    with pytest.raises(StorageError) as caught:
+        read_tensors(saved / PICKLE_NAME)
+    assert f"could not be read as tensors alone ({reason}). Nothing else" in str(caught.value)
 
 
 def test_of_two_files_the_safetensors_one_is_read_as_in_peft(saved: Path, tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def block_mask(
             top, left = block // across * block_size, block % across * block_size
             rows = torch.arange(top, min(top + block_size, m))
             columns = torch.arange(left, min(left + block_size, n))
-            yield (rows[:, None] * n + columns).flatten()
+            yield rows[:, None] * n + columns
 
     return _structured(base_layer, r, blocks(), avoid)
 
@@ -135,13 +135,11 @@ def _chain(first: Tensor, rest: Iterator[Tensor]) -> Iterator[Tensor]:
 
 
 def _rows_and_columns(rows: Tensor, columns: Tensor, shape: tuple[int, int]) -> Iterator[Tensor]:
-    """A row, a column, a row, ... in the given orders; when one kind has run out, the other goes on."""
+    """A row, a column, a row, ... in the given orders, until one kind has run out: all entries are covered then."""
     m, n = shape
-    for i in range(max(m, n)):
-        if i < m:
-            yield rows[i] * n + torch.arange(n)
-        if i < n:
-            yield torch.arange(m) * n + columns[i]
+    for row, column in zip(rows, columns, strict=False):
+        yield row * n + torch.arange(n)
+        yield torch.arange(m) * n + column
 
 
 def _spread(count: int) -> Tensor:

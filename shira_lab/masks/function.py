@@ -95,7 +95,7 @@ def check_mask(mask: object, weight: Tensor, k: int, layer: str = "layer") -> No
     if mask.dtype not in (weight.dtype, torch.bool):
         raise MaskError(f"{name} has dtype {mask.dtype}; expected the weight's, {weight.dtype}, or torch.bool.")
     if not bool(((mask == 0) | (mask == 1)).all()):
-        strange = mask[(mask != 0) & (mask != 1)][0].item()
+        strange = mask[(mask != 0) & (mask != 1)][0]
         raise MaskError(f"{name} is not binary: it holds {strange:g}. Use 1 for an entry that trains, 0 for any other.")
     ones = int(mask.count_nonzero())
     if ones != k:

@@ -26,7 +26,7 @@ def get_peft_model_state_dict(model: nn.Module, adapter_name: str = "default") -
     tensors = adapter_tensors(tree, adapter_name)
     if not tensors:
         raise AdapterError(f"Adapter {adapter_name} does not exist on this model.")
-    return {prefix + key.removeprefix(PREFIX): value.detach() for key, value in tensors.items()}
+    return {prefix + key.removeprefix(PREFIX): value for key, value in tensors.items()}
 
 
 def set_peft_model_state_dict(
