@@ -21,7 +21,7 @@ from shira_lab.model import PeftModel
 from shira_lab.training.checkpoints import FOLDER, check_new, check_same, checkpoint_to_resume, remove_checkpoints
 from shira_lab.training.finetuned import Finetuned
 from shira_lab.training.history import History, Settings
-from shira_lab.training.methods import checkpointing, half_precision, make_trainable, suitable_learning_rate
+from shira_lab.training.methods import Trainable, checkpointing, half_precision, make_trainable, suitable_learning_rate
 from shira_lab.training.parts import processes_for, texts_at_once
 from shira_lab.training.probe import Probe
 from shira_lab.training.progress import progress_bar
