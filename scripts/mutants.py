@@ -196,7 +196,7 @@ def main() -> int:
     draw = random.Random(options.seed)
     everything = [mutant for mutant in everything if draw.random() < options.share]
 
-    explained = EXPLAINED.read_text(encoding="utf-8").splitlines() if EXPLAINED.exists() else []
+    explained = {line.strip() for line in EXPLAINED.read_text(encoding="utf-8").splitlines()}
     made, lived, unexplained = Counter[str](), Counter[str](), 0
     survivors = []
     start = time.monotonic()
@@ -206,7 +206,7 @@ def main() -> int:
             lived[mutant.path] += 1
             survivors.append(str(mutant))
             (BUILD / "survivors.json").write_text(json.dumps(survivors, indent=1))
-            new = not any(str(mutant) in line for line in explained)
+            new = str(mutant) not in explained
             unexplained += new
             print(f"{mutant.first:4}  {'survived ' if new else 'explained'}  {mutant}", flush=True)
 

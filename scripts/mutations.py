@@ -68,7 +68,7 @@ def _exchanges(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
             children = children[1:]
         for child in children:
             if name == "decorator_list" and isinstance(child, ast.Name | ast.Attribute | ast.Call):
-                yield child, "(lambda same: same)"
+                yield child, f"(lambda same: same)  # {ast.unparse(child)}"
             elif isinstance(child, ast.AST):
                 yield from _exchanges(child)
 
@@ -108,7 +108,7 @@ def _variants(node: ast.AST) -> Iterator[ast.AST | str]:
             if isinstance(func, ast.Attribute):  # x.detach() becomes x
                 yield func.value
         case ast.Return(value=value) if value is not None:
-            yield "return None"
+            yield f"return None  # {ast.unparse(value)}"
         case ast.Assign(targets=targets):
             yield ast.Assign(targets, ast.Constant(None), lineno=0)
         case ast.Expr(value=ast.Call()) | ast.Raise() | ast.Delete():

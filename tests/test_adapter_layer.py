@@ -267,3 +267,10 @@ def test_originals_that_are_no_longer_known_are_not_put_back() -> None:
     with pytest.raises(AdapterError, match="The base weight was changed in place while an adapter was written into it"):
         layer.unmerge()
     assert layer.active_adapters == ["a"]
+
+
+def test_second_derivatives_which_the_tap_has_not_are_an_error_and_not_wrong() -> None:
+    layer = made()
+    (first,) = torch.autograd.grad(layer(X).square().sum(), layer.shira_weight["a"], create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()

@@ -85,3 +85,5 @@ def test_the_index_of_a_layer_is_a_number_inside_its_path_not_at_the_end() -> No
     model = nn.Sequential(nn.Sequential(nn.Linear(4, 4)))
     with pytest.raises(ConfigError, match=r"`layers_to_transform=\[0\]` .* leave no layer"):
         get_peft_model(model, ShiraConfig(r=1, target_modules=["0.0"], layers_to_transform=[0]))
+    with pytest.raises(ConfigError, match=r"`layers_to_transform=\[0\]` .* leave no layer"):
+        get_peft_model(MLP(), ShiraConfig(r=1, target_modules=["lin0"], layers_to_transform=[0]))
