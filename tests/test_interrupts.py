@@ -27,7 +27,7 @@ import shira_lab
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_peft_model
 from shira_lab.config import AdapterConfig
 from shira_lab.errors import AdapterError
-from shira_lab.layers import AdapterLayer, sampled
+from shira_lab.layers import AdapterLayer, ShiraAdapter, sampled
 from shira_lab.training.finetune import finetune
 from shira_lab.training.history import Settings
 from shira_lab.widgets import FineTuneLab
@@ -199,9 +199,8 @@ def interrupt(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     elif request.param == "backward":
         monkeypatch.setattr("shira_lab.layers.shira.sampled_product", Interrupt(sampled.sampled_product, 15))
     else:
-        tap = AdapterLayer._tap_shira
-        hit = Interrupt(tap, 15)
-        monkeypatch.setattr(AdapterLayer, "_tap_shira", lambda self, *args: hit(self, *args))
+        hit = Interrupt(ShiraAdapter.tap, 15)
+        monkeypatch.setattr(ShiraAdapter, "tap", lambda self, *args: hit(self, *args))
 
 
 def hooks(model: nn.Module) -> int:

@@ -17,6 +17,7 @@ from walking import EVENTS, agree, pictures, press
 
 from shira_lab import PeftModel, ShiraConfig
 from shira_lab.adapters.shelf import AdapterShelf
+from shira_lab.errors import ConfigError
 from shira_lab.figures import losses_svg, training_curves
 from shira_lab.training.evaluate import sample, story_loss
 from shira_lab.training.history import History
@@ -151,6 +152,7 @@ class Learner:
 
     def __init__(self, lab: FineTuneLab, dice: random.Random) -> None:
         self.lab, self.dice = lab, dice
+        self.settings = lab.settings  # the last that could work
 
     async def act(self) -> None:
         lab, dice = self.lab, self.dice
@@ -175,8 +177,12 @@ class Learner:
         lab = self.lab
         agree(lab)
         agree(lab.updates)
+        try:
+            self.settings = lab.settings
+        except ConfigError as error:
+            assert lab.running or not lab.controls["steps"].disabled, error  # a control can mend it
         kept = lab.running or lab.result is not None
-        histories = [lab.history] if kept else [*([lab.history] if lab.history else []), History(lab.settings)]
+        histories = [lab.history] if kept else [*([lab.history] if lab.history else []), History(self.settings)]
         figures = [[(tuple(curve.x), tuple(curve.y)) for curve in training_curves(history)] for history in histories]
         assert [(tuple(trace.x), tuple(trace.y)) for trace in lab.figure.data] in figures
         assert lab.figure.layout.title.text in [history.settings.label for history in histories]
@@ -198,12 +204,13 @@ def test_a_lab_in_any_hands_trains_stops_and_shows_one_run(tmp_path: Path, monke
         lab.stop_button.click()
         await until(lambda: not lab.running)
         lab.method, lab.target_modules, lab.r, lab.world = "shira", "all-linear", 1, "sea"
+        lab.batch_size, lab.gradient_accumulation_steps, lab.mask_type = 2, 1, "random"
         lab.run_button.click()
         assert (await lab.finished()).history.status == "finished"  # after all that, it works as at first
         learner.look()
 
     lab = FineTuneLab(model=model, r=2, steps=3, eval_every=2, batch_size=2)
-    for name, most in (("steps", 5), ("r", 9)):
+    for name, most in {"steps": 5, "r": 9, "batch_size": 4, "gradient_accumulation_steps": 3}.items():
         lab.controls[name].max = most
     learner = Learner(lab, random.Random("lab"))
     in_a_notebook(walk(learner))
