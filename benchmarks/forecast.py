@@ -6,7 +6,6 @@ python -m benchmarks.forecast
 """
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from statistics import median
 import torch
 from transformers import OPTConfig, OPTForCausalLM, PreTrainedModel
 
+from benchmarks.memory import peak_resident
 from shira_lab.hub import load_model
 from shira_lab.machine import resident
 from shira_lab.training.finetune import finetune
@@ -53,11 +53,6 @@ def run(model_name: str, method: str, batch_size: int, max_length: int, options:
         "told_s": seconds, "step_s": median(without_measuring),
         "told_all": told_all, "took": took,
     }  # fmt: skip
-
-
-def peak_resident() -> int:
-    """Bytes that this process has held at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def opt_125m() -> PreTrainedModel:

@@ -4,8 +4,7 @@ import torch
 from torch import nn
 
 import shira_lab
-from benchmarks.models import adapted, base_model, device, trained_numbers, training_step
-from shira_lab.layers import compiled, sampled
+from benchmarks.models import adapted, base_model, compiled, device, trained_numbers, training_step
 from shira_lab.speed.timing import Ratio, Side, interleave
 
 KINDS = ("shira", "lora", "peft lora", "peft shira")
@@ -24,22 +23,8 @@ def step_ratios(
     models = {kind: adapted(kind, r, layers) for kind in KINDS}
     sides = {name: training_step(model, batch, tokens, autocast) for name, model in models.items()}
     sides["floor"] = training_step(base_model(layers), batch, tokens, autocast, trained_numbers(r, layers))
-    sides["shira, compiled"] = _compiled(training_step(adapted("shira", r, layers), batch, tokens, autocast))
+    sides["shira, compiled"] = compiled(training_step(adapted("shira", r, layers), batch, tokens, autocast))
     return interleave(sides, "floor", min_rounds, patience_s)
-
-
-def _compiled(step: Side) -> Side:
-    """The step with the compiled kernel in it, where the others go on with PyTorch's."""
-    compiled.use()
-    kernel = sampled.installed_kernel()
-    sampled.install_kernel(None)
-
-    def run() -> None:
-        sampled.install_kernel(kernel)
-        step()
-        sampled.install_kernel(None)
-
-    return run
 
 
 def layer_ratios(r: int, m: int = 768, n: int = 768, tokens: int = 512, patience_s: float = 20.0) -> dict[str, Ratio]:
@@ -63,7 +48,9 @@ def layer_ratios(r: int, m: int = 768, n: int = 768, tokens: int = 512, patience
         x.grad = None
         model.zero_grad()
 
-    return interleave({name: lambda m=model: side(m) for name, model in models.items()}, "floor", patience_s=patience_s)
+    sides: dict[str, Side] = {name: lambda m=model: side(m) for name, model in models.items()}
+    sides["shira, compiled"] = compiled(sides["shira"])
+    return interleave(sides, "floor", patience_s=patience_s)
 
 
 def decoding_ratios(r: int, layers: int = 12, patience_s: float = 30.0) -> dict[str, Ratio]:

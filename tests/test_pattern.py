@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from shira_lab.layers import pattern as pattern_module
 from shira_lab.layers.pattern import Pattern
-from shira_lab.layers.sampled import sampled_product
+from shira_lab.layers.sampled import TOKEN_CHUNK, sampled_product, turned
 from shira_lab.masks import block_mask, row_col_mask
 from shira_lab.masks.random import random_positions
 
@@ -74,3 +74,14 @@ def test_more_tokens_than_are_sampled_at_a_time_all_count(left: torch.dtype, rig
     expected = (a.double().t() @ b.double()).flatten()[positions]
     found = sampled_product(a, b, Pattern.of(positions, (30, 40)))
     torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("tokens", [0, 1, 127, 128, 129, 640])
+@pytest.mark.parametrize("width", [1, 3, 33])
+def test_a_matrix_is_turned_round_in_stacks_of_pieces(tokens: int, width: int, dtype: torch.dtype) -> None:
+    padded = torch.randn(tokens, width + 2, dtype=dtype)
+    for matrix in (padded[:, 1:-1], padded[:, 1:-1].contiguous()):
+        pieces = [piece for stack in turned(matrix) for piece in stack]
+        assert torch.equal(torch.cat([matrix[:0].t(), *pieces], dim=1), matrix.t())
+        assert [piece.shape[1] for piece in pieces] == [len(part) for part in matrix.split(TOKEN_CHUNK) if len(part)]

@@ -36,13 +36,14 @@ def use() -> None:
     most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # made when numba starts
 
     def kernel(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
-        threads = min(torch.get_num_threads(), most)
-        entries = torch.zeros(min(threads, -(-len(a) // loops.TOKENS)), pattern.positions.numel())
+        entries = torch.zeros(pattern.positions.numel())
         rows, columns = pattern.row_starts.numpy(), pattern.columns.numpy()
         with _one_at_a_time:
-            numba.set_num_threads(threads)
-            loops.sampled_product(a.contiguous().numpy(), b.contiguous().numpy(), rows, columns, entries.numpy())
-        return entries.sum(0)
+            numba.set_num_threads(min(torch.get_num_threads(), most))
+            for left, right in zip(sampled.turned(a), sampled.turned(b), strict=True):
+                lines_a, lines_b = left.contiguous().numpy(), right.contiguous().numpy()
+                loops.add_dots(lines_a, lines_b, rows, columns, entries.numpy())
+        return entries
 
     kernel(torch.zeros(1, 1), torch.zeros(1, 1), Pattern.of(torch.zeros(1, dtype=torch.int64), (1, 1)))
     sampled.install_kernel(kernel)
