@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from shira_lab.layers import pattern as pattern_module
 from shira_lab.layers.pattern import Pattern
-from shira_lab.layers.sampled import TOKEN_CHUNK, sampled_product, turned
+from shira_lab.layers.sampled import piece_size, sampled_product, turned
 from shira_lab.masks import block_mask, row_col_mask
 from shira_lab.masks.random import random_positions
 
@@ -82,6 +82,11 @@ def test_more_tokens_than_are_sampled_at_a_time_all_count(left: torch.dtype, rig
 def test_a_matrix_is_turned_round_in_stacks_of_pieces(tokens: int, width: int, dtype: torch.dtype) -> None:
     padded = torch.randn(tokens, width + 2, dtype=dtype)
     for matrix in (padded[:, 1:-1], padded[:, 1:-1].contiguous()):
-        pieces = [piece for stack in turned(matrix) for piece in stack]
+        pieces = [piece for stack in turned(matrix, 128) for piece in stack]
         assert torch.equal(torch.cat([matrix[:0].t(), *pieces], dim=1), matrix.t())
-        assert [piece.shape[1] for piece in pieces] == [len(part) for part in matrix.split(TOKEN_CHUNK) if len(part)]
+        assert [piece.shape[1] for piece in pieces] == [len(part) for part in matrix.split(128) if len(part)]
+        assert all(piece.is_contiguous() for piece in pieces)
+
+
+def test_a_piece_of_a_narrow_matrix_has_more_tokens() -> None:
+    assert [piece_size(width) for width in (1, 192, 256, 768, 11008)] == [2**17, 512, 512, 128, 128]

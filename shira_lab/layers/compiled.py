@@ -38,11 +38,11 @@ def use() -> None:
     def kernel(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
         entries = torch.zeros(pattern.positions.numel())
         rows, columns = pattern.row_starts.numpy(), pattern.columns.numpy()
+        threads = min(torch.get_num_threads(), most)
         with _one_at_a_time:
-            numba.set_num_threads(min(torch.get_num_threads(), most))
-            for left, right in zip(sampled.turned(a), sampled.turned(b), strict=True):
-                lines_a, lines_b = left.contiguous().numpy(), right.contiguous().numpy()
-                loops.add_dots(lines_a, lines_b, rows, columns, entries.numpy())
+            numba.set_num_threads(threads)
+            for lines_a, lines_b in zip(sampled.turned(a, loops.TOKENS), sampled.turned(b, loops.TOKENS), strict=True):
+                loops.add_dots(lines_a.numpy(), lines_b.numpy(), rows, columns, entries.numpy(), threads)
         return entries
 
     kernel(torch.zeros(1, 1), torch.zeros(1, 1), Pattern.of(torch.zeros(1, dtype=torch.int64), (1, 1)))

@@ -6,30 +6,29 @@ pattern find them again. Threads share the rows out, an equal number of entries 
 """
 
 import numpy as np
-from numba import get_num_threads, njit, prange, uint64
+from numba import njit, prange, uint64
 from numpy.typing import NDArray
-
-from shira_lab.layers.sampled import TOKEN_CHUNK
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
+TOKENS = 128  # in a piece: the lines of 768 columns are 384 KiB
 # Sums in any order, as the processor likes; NaN and infinity stay what they are.
 REORDER = {"reassoc", "contract", "nsz"}
 
 
 @njit(cache=True, fastmath=REORDER, nogil=True, parallel=True)
-def add_dots(lines_a: Floats, lines_b: Floats, row_starts: Ints, columns: Ints, entries: Floats) -> None:
+def add_dots(lines_a: Floats, lines_b: Floats, row_starts: Ints, columns: Ints, entries: Floats, threads: int) -> None:
     """entries[e] += the dot products of the lines that entry e names, for lines (pieces, m, tokens) and (pieces, n,
     tokens) and a pattern in compressed sparse row form."""
-    parts, tokens = get_num_threads(), lines_a.shape[2]
-    for part in prange(parts):
+    tokens = lines_a.shape[2]
+    for part in prange(threads):
         for piece in range(lines_a.shape[0]):
-            for i in range(_row_of(part, parts, row_starts), _row_of(part + 1, parts, row_starts)):
+            for i in range(_row_of(part, threads, row_starts), _row_of(part + 1, threads, row_starts)):
                 # Unsigned: a signed index may be negative, which costs as much to look at as the sum itself.
                 first, last = uint64(row_starts[i]), uint64(row_starts[i + 1])
-                if tokens == TOKEN_CHUNK:  # loops of a known length come out faster
-                    _add_row(lines_a[piece, i], lines_b[piece], columns, first, last, TOKEN_CHUNK, entries)
+                if tokens == TOKENS:  # loops of a known length come out faster
+                    _add_row(lines_a[piece, i], lines_b[piece], columns, first, last, TOKENS, entries)
                 else:
                     _add_row(lines_a[piece, i], lines_b[piece], columns, first, last, tokens, entries)
 

@@ -15,8 +15,10 @@ from shira_lab.layers.pattern import Pattern
 
 # Above this density one dense product and a gather are faster than sampling (measured by the benchmark).
 DENSE_ABOVE = 0.15
-# Sampling walks all tokens for each entry; in chunks of this many the lines of 768 columns stay in the cache.
-TOKEN_CHUNK = 128
+# Sampling walks all tokens for each entry, so it takes them in pieces: of so many that the lines of all columns hold no
+# more numbers than these, which stay in the cache; but of no fewer tokens, as each piece is a call.
+CACHED_NUMBERS = 2**17
+FEWEST_TOKENS = 128
 
 Kernel = Callable[[Tensor, Tensor, Pattern], Tensor]
 _kernel: Kernel | None = None
@@ -57,14 +59,21 @@ def _sampled(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
     if _kernel is not None and a.dtype == torch.float32 and a.device.type == "cpu":
         return _kernel(a, b, pattern)
     entries = torch.zeros(pattern.positions.numel(), dtype=a.dtype, device=a.device)
-    for lefts, rights in zip(turned(a), turned(b), strict=True):
+    tokens = piece_size(b.shape[1])
+    for lefts, rights in zip(turned(a, tokens), turned(b, tokens), strict=True):
         for left, right in zip(lefts, rights, strict=True):
             entries = torch.sparse.sampled_addmm(_csr(pattern, entries), left, right.t()).values()
     return entries
 
 
-def turned(matrix: Tensor) -> Iterator[Tensor]:
-    """The transpose of (tokens, width) in stacks of pieces, (pieces, width, ``TOKEN_CHUNK`` or fewer at the end).
+def piece_size(width: int) -> int:
+    """Tokens in a piece of a matrix with so many columns, a power of two."""
+    return max(FEWEST_TOKENS, 1 << (CACHED_NUMBERS // width).bit_length() - 1)
+
+
+def turned(matrix: Tensor, tokens: int) -> Iterator[Tensor]:
+    """The transpose of a matrix (all tokens, width) in stacks of pieces, (pieces, width, ``tokens`` or fewer at the
+    end).
 
     An entry is a dot product along the tokens, so the kernel wants these to be neighbours in memory. PyTorch copies a
     transpose in one thread. Shuffling the channels of an image of one pixel from (tokens, width) to (width, tokens) is
@@ -74,12 +83,13 @@ def turned(matrix: Tensor) -> Iterator[Tensor]:
     if matrix.device.type != "cpu":
         yield matrix.t()[None]
         return
-    whole, channels = len(matrix) // TOKEN_CHUNK, TOKEN_CHUNK * matrix.shape[1]
-    images = matrix.contiguous().as_strided((whole, channels, 1, 1), (channels, 1, channels, channels))
-    for stack in images.split(torch.get_num_threads()) if whole else ():
-        yield torch.channel_shuffle(stack, TOKEN_CHUNK).view(-1, matrix.shape[1], TOKEN_CHUNK)
-    if len(matrix) > whole * TOKEN_CHUNK:
-        yield matrix[whole * TOKEN_CHUNK :].t()[None]
+    width, end = matrix.shape[1], len(matrix) // tokens * tokens
+    for part, size in ((matrix[:end], tokens), (matrix[end:], len(matrix) - end)):
+        if len(part):
+            pixel = (size * width, 1, size * width, size * width)
+            images = part.contiguous().as_strided((len(part) // size, size * width, 1, 1), pixel)
+            for stack in images.split(torch.get_num_threads()):
+                yield torch.channel_shuffle(stack, size).view(-1, width, size)
 
 
 def _csr(pattern: Pattern, entries: Tensor) -> Tensor:
