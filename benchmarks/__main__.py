@@ -5,6 +5,7 @@ python -m benchmarks [--only ROW ...] [--threads 2] [--out build/bench.json]
 
 import argparse
 import json
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -147,6 +148,7 @@ def machine() -> dict[str, str]:
     return {
         "processor": _processor(),
         "threads": str(torch.get_num_threads()),
+        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "not set"),
         "accelerator": cuda,
         "python": platform.python_version(),
         "torch": torch.__version__,

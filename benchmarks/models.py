@@ -11,7 +11,7 @@ from transformers import OPTConfig, OPTModel
 import shira_lab
 from shira_lab.budget import num_params
 from shira_lab.layers import compiled as kernels
-from shira_lab.layers import sampled
+from shira_lab.layers import kernel
 from shira_lab.speed.timing import Side
 
 SIX = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
@@ -77,11 +77,11 @@ def _stand_in(numbers: int) -> nn.Parameter:
 def compiled(step: Side) -> Side:
     """The step with the compiled kernel in it, where the other sides go on with PyTorch's."""
     kernels.use()
-    kernel = sampled.installed_kernel()
+    loops = kernel.installed()
     kernels.remove()
 
     def run() -> None:
-        sampled.install_kernel(kernel)
+        kernel.install(loops)
         step()
         kernels.remove()
 

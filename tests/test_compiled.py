@@ -6,27 +6,29 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from torch import Tensor, nn
 
+from shira_lab import ShiraConfig, get_peft_model
 from shira_lab.errors import ShiraError
-from shira_lab.layers import compiled, sampled
+from shira_lab.layers import compiled, entries, kernel
 from shira_lab.layers.pattern import Pattern
 from shira_lab.layers.sampled import sampled_product
 from shira_lab.masks.random import random_positions
 
 
 @pytest.fixture
-def kernel() -> Iterator[None]:
+def loops() -> Iterator[None]:
     compiled.use()
     yield
     compiled.remove()
 
 
-@pytest.mark.usefixtures("kernel")
+@pytest.mark.usefixtures("loops")
 @pytest.mark.parametrize(
     "shape, tokens", [((1, 1), 1), ((64, 48), 1), ((48, 64), 256), ((30, 70), 300), ((17, 33), 513), ((200, 130), 67)]
 )
 def test_the_compiled_kernel_gives_the_entries_of_the_product(shape: tuple[int, int], tokens: int) -> None:
-    assert sampled.installed_kernel() is not None
+    assert kernel.installed() is not None
     torch.manual_seed(0)
     m, n = shape
     a, b = torch.randn(tokens, m), torch.randn(tokens, n)
@@ -36,31 +38,83 @@ def test_the_compiled_kernel_gives_the_entries_of_the_product(shape: tuple[int, 
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-4)
 
 
-def test_an_installed_kernel_gives_the_sparse_products_in_float32_and_no_others() -> None:
+class Marks:
+    """A kernel whose answers are not to be mistaken."""
+
+    def sampled_product(self, a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
+        return torch.tensor([1.0, 2.0, 3.0])
+
+    def read(self, weight: Tensor, positions: Tensor) -> Tensor:
+        return torch.tensor([4.0, 5.0, 6.0])
+
+    def write(self, weight: Tensor, positions: Tensor, values: Tensor) -> None:
+        weight.fill_(7)
+
+
+@pytest.mark.parametrize(
+    "dtype, product, entry", [(torch.float32, True, True), (torch.bfloat16, True, False), (torch.float64, False, False)]
+)
+def test_an_installed_kernel_takes_float32_and_nothing_else(dtype: torch.dtype, product: bool, entry: bool) -> None:
     pattern = Pattern.of(torch.tensor([0, 7, 40]), (8, 6))
-    marks = torch.tensor([1.0, 2.0, 3.0])
-    sampled.install_kernel(lambda a, b, pattern: marks)
+    a, b, weight = (torch.ones(shape, dtype=dtype) for shape in ((5, 8), (5, 6), (8, 6)))
+    kernel.install(Marks())
     try:
-        for dtype, found in ((torch.float32, True), (torch.bfloat16, True), (torch.float64, False)):
-            a, b = torch.ones(5, 8, dtype=dtype), torch.ones(5, 6, dtype=dtype)
-            assert torch.equal(sampled_product(a, b, pattern), marks) is found
+        found, there = sampled_product(a, b, pattern), entries.read(weight, pattern.positions)
+        entries.write(weight, pattern.positions, there)
     finally:
-        sampled.install_kernel(None)
+        kernel.install(None)
+    assert torch.equal(found, torch.tensor([1.0, 2.0, 3.0])) is product  # half precision is computed in float32
+    assert torch.equal(there.float(), torch.tensor([4.0, 5.0, 6.0])) is entry
+    assert bool((weight == 7).all()) is entry
 
 
-def test_a_kernel_that_is_removed_is_gone(kernel: None) -> None:
+@pytest.mark.usefixtures("loops")
+@pytest.mark.parametrize("k", [0, 1, 7, 48])
+def test_the_compiled_kernel_reads_and_writes_entries_and_autograd_hears_of_it(k: int) -> None:
+    weight = nn.Parameter(torch.randn(8, 6), requires_grad=False)
+    positions, before = torch.randperm(48)[:k].sort().values, weight.detach().clone().flatten()
+    assert torch.equal(entries.read(weight, positions), before[positions])
+    version = weight._version
+    entries.write(weight, positions, nn.Parameter(torch.arange(float(k))))
+    assert torch.equal(weight.flatten(), before.index_put((positions,), torch.arange(float(k))))
+    assert weight._version > version
+
+
+@pytest.mark.usefixtures("loops")
+def test_an_adapter_trains_and_leaves_as_it_does_without() -> None:
+    def trained() -> tuple[Tensor, Tensor, Tensor]:
+        torch.manual_seed(0)
+        layer = nn.Linear(20, 12).requires_grad_(False)
+        base = layer.weight.clone()
+        model = get_peft_model(nn.Sequential(layer), ShiraConfig(r=2, target_modules=["0"], random_seed=0))
+        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
+        for _ in range(5):
+            model(torch.randn(40, 20)).square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        (values,) = (p.detach().clone() for p in model.parameters() if p.requires_grad)
+        return base, values, model.unload()[0].weight.detach()
+
+    base, values, left = trained()
     compiled.remove()
-    assert sampled.installed_kernel() is None
+    _, expected, _ = trained()
+    torch.testing.assert_close(values, expected)
+    assert torch.equal(left, base)
 
 
-@pytest.mark.usefixtures("kernel")
+def test_a_kernel_that_is_removed_is_gone(loops: None) -> None:
+    compiled.remove()
+    assert kernel.installed() is None
+
+
+@pytest.mark.usefixtures("loops")
 def test_it_reads_tensors_that_are_not_laid_out_row_by_row() -> None:
     a, b = torch.randn(8, 40).t(), torch.randn(1, 6).expand(40, 6)
     pattern = Pattern.of(torch.tensor([0, 7, 40]), (8, 6))
     torch.testing.assert_close(sampled_product(a, b, pattern), (a.t() @ b).flatten()[pattern.positions])
 
 
-@pytest.mark.usefixtures("kernel")
+@pytest.mark.usefixtures("loops")
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])
 def test_a_gradient_that_is_not_finite_stays_so(broken: float) -> None:
     a, b = torch.ones(70, 8), torch.ones(70, 6)
@@ -78,7 +132,7 @@ def test_without_numba_one_sentence_says_so_and_nothing_changes(monkeypatch: pyt
         "The compiled kernel needs numba (import of numba halted; None in sys.modules): "
         '`pip install "shira-lab[compiled]"`. Without it everything works, a little slower.'
     )
-    assert sampled.installed_kernel() is None
+    assert kernel.installed() is None
 
 
 def test_nothing_but_the_compiled_kernel_imports_numba() -> None:

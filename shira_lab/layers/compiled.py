@@ -1,54 +1,82 @@
-"""An optional compiled kernel for sampled products: used only when asked for, missed by nobody who has it not.
+"""An optional compiled kernel: used only when asked for, missed by nobody who has it not.
 
-It computes what :func:`shira_lab.layers.sampled.sampled_product` computes, to rounding, in about half the time. The
-loops are in :mod:`shira_lab.layers.loops`; numba compiles them, no C++ compiler is needed.
+It computes what PyTorch computes, to rounding, in less time. The loops are in :mod:`shira_lab.layers.loops`; numba
+compiles them, no C++ compiler is needed.
 """
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from shira_lab.errors import ShiraError
-from shira_lab.layers import sampled
+from shira_lab.layers import kernel
 from shira_lab.layers.pattern import Pattern
-
-# Where numba finds no OpenMP, two threads must not enter its loops at once.
-_one_at_a_time = threading.Lock()
+from shira_lab.layers.sampled import turned
 
 
 def use() -> None:
-    """Compile the kernel (a few seconds, once; later processes find it in numba's cache) and use it from now on.
+    """Compile the loops (a few seconds, once; later processes find them in numba's cache) and use them from now on.
 
     Raises:
-        ShiraError: when numba is missing or does not run here; everything goes on with PyTorch's own kernel.
+        ShiraError: when numba is missing or does not run here; everything goes on with PyTorch's own kernels.
     """
     try:
-        import numba
-
-        from shira_lab.layers import loops
+        kernel.install(_Loops())
     except ImportError as error:
         raise ShiraError(
             f'The compiled kernel needs numba ({error}): `pip install "shira-lab[compiled]"`. Without it everything '
             "works, a little slower."
         ) from None
 
-    most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # made when numba starts
-
-    def kernel(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
-        entries = torch.zeros(pattern.positions.numel())
-        rows, columns = pattern.row_starts.numpy(), pattern.columns.numpy()
-        threads = min(torch.get_num_threads(), most)
-        with _one_at_a_time:
-            numba.set_num_threads(threads)
-            for lines_a, lines_b in zip(sampled.turned(a, loops.TOKENS), sampled.turned(b, loops.TOKENS), strict=True):
-                loops.add_dots(lines_a.numpy(), lines_b.numpy(), rows, columns, entries.numpy(), threads)
-        return entries
-
-    kernel(torch.zeros(1, 1), torch.zeros(1, 1), Pattern.of(torch.zeros(1, dtype=torch.int64), (1, 1)))
-    sampled.install_kernel(kernel)
-
 
 def remove() -> None:
-    """Go back to PyTorch's own kernel."""
-    sampled.install_kernel(None)
+    """Go back to PyTorch's own kernels."""
+    kernel.install(None)
+
+
+class _Loops:
+    """The loops as a :class:`~shira_lab.layers.kernel.Kernel`, with as many threads as PyTorch uses."""
+
+    def __init__(self) -> None:
+        import numba
+
+        from shira_lab.layers import loops
+
+        self._loops, self._set_num_threads = loops, numba.set_num_threads
+        self._most_threads: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # made when it starts
+        # Where numba finds no OpenMP, two threads must not enter its loops at once.
+        self._one_at_a_time = threading.Lock()
+        weight, first = torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64)
+        self.write(weight, first, self.read(weight, first))
+        self.sampled_product(weight, weight, Pattern.of(first, (1, 1)))
+
+    def sampled_product(self, a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
+        entries = torch.zeros(pattern.positions.numel())
+        rows, columns = pattern.row_starts.numpy(), pattern.columns.numpy()
+        size = self._loops.TOKENS
+        with self._threads() as threads:
+            for lines_a, lines_b in zip(turned(a, size), turned(b, size), strict=True):
+                self._loops.add_dots(lines_a.numpy(), lines_b.numpy(), rows, columns, entries.numpy(), threads)
+        return entries
+
+    def read(self, weight: Tensor, positions: Tensor) -> Tensor:
+        entries = torch.empty(positions.numel())
+        with self._threads():
+            self._loops.read(weight.detach().view(-1).numpy(), positions.numpy(), entries.numpy())
+        return entries
+
+    def write(self, weight: Tensor, positions: Tensor, values: Tensor) -> None:
+        with self._threads():
+            self._loops.write(weight.detach().view(-1).numpy(), positions.numpy(), values.detach().numpy())
+        increment_version(weight)
+
+    @contextmanager
+    def _threads(self) -> Iterator[int]:
+        with self._one_at_a_time:
+            threads = min(torch.get_num_threads(), self._most_threads)
+            self._set_num_threads(threads)
+            yield threads

@@ -1,6 +1,6 @@
-"""Some entries of a^T b in plain loops, for numba to compile; imported only by :mod:`shira_lab.layers.compiled`.
+"""Plain loops over entries of a matrix, for numba to compile; imported only by :mod:`shira_lab.layers.compiled`.
 
-Entry (i, j) is the dot product of column i of a with column j of b. Both come turned round, in pieces of a few
+Entry (i, j) of a^T b is the dot product of column i of a with column j of b. Both come turned round, in pieces of a few
 tokens, a line of memory for each column: the lines of b then stay in the second-level cache, where all rows of the
 pattern find them again. Threads share the rows out, an equal number of entries for each.
 """
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
+Positions = NDArray[np.int64]
 
 TOKENS = 128  # in a piece: the lines of 768 columns are 384 KiB
 # Sums in any order, as the processor likes; NaN and infinity stay what they are.
@@ -63,3 +64,17 @@ def _add_row(line: Floats, lines: Floats, columns: Ints, first: int, last: int, 
         for t in range(tokens):
             s0 += line[t] * b0[t]
         entries[rest] += s0
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def read(flat: Floats, positions: Positions, entries: Floats) -> None:
+    """entries[e] = flat[positions[e]]"""
+    for e in prange(positions.shape[0]):
+        entries[e] = flat[uint64(positions[e])]
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def write(flat: Floats, positions: Positions, entries: Floats) -> None:
+    """flat[positions[e]] = entries[e]"""
+    for e in prange(positions.shape[0]):
+        flat[uint64(positions[e])] = entries[e]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from shira_lab.errors import AdapterError
+from shira_lab.layers import entries
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,11 @@ class Overlay:
             if not deltas:
                 return True
             self.positions = _union([d.positions for d in deltas])
-            self.originals = _read(weight, self.positions)
+            self.originals = entries.read(weight, self.positions)
         assert self.originals is not None
         total, written = _sum(self.originals, self.positions, deltas), [d.snapshot() for d in deltas]
         self.written = []
-        _put(weight, self.positions, total)
+        entries.write(weight, self.positions, total)
         self.version = weight._version
         self.written = written
         return True
@@ -104,7 +105,7 @@ class Overlay:
         if self.originals is not None:
             self._check_untouched(weight)
             self.written = []
-            _put(weight, self.positions, self.originals)
+            entries.write(weight, self.positions, self.originals)
         self.forget()
 
     @torch.no_grad()
@@ -113,7 +114,7 @@ class Overlay:
         if self.originals is None:
             return weight.detach()
         copy = weight.detach().clone()
-        _put(copy, self.positions, self.originals)
+        entries.write(copy, self.positions, self.originals)
         return copy
 
     def forget(self) -> None:
@@ -152,7 +153,7 @@ def with_deltas(weight: Tensor, deltas: Sequence[Delta]) -> Tensor:
         return weight
     copy = weight.detach().clone(memory_format=torch.contiguous_format)
     positions = _union([d.positions for d in deltas])
-    _put(copy, positions, _sum(_read(copy, positions), positions, deltas))
+    entries.write(copy, positions, _sum(entries.read(copy, positions), positions, deltas))
     return copy
 
 
@@ -180,14 +181,3 @@ def _sum(originals: Tensor, union: Tensor | None, deltas: Sequence[Delta]) -> Te
         places = delta.positions if union is None else torch.searchsorted(union, delta.positions)
         total = total.to(share.dtype).flatten().index_add(0, places, share).view(total.shape)
     return total.to(originals.dtype)
-
-
-def _read(weight: Tensor, positions: Tensor | None) -> Tensor:
-    return weight.detach().clone() if positions is None else weight.detach().view(-1).index_select(0, positions)
-
-
-def _put(weight: Tensor, positions: Tensor | None, values: Tensor) -> None:
-    if positions is None:
-        weight.copy_(values)
-    else:
-        weight.view(-1).scatter_(0, positions, values)

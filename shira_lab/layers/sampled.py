@@ -6,11 +6,12 @@ entries form rectangles, a dense product of a few rows and columns is faster sti
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+from shira_lab.layers.kernel import kernel_for
 from shira_lab.layers.pattern import Pattern
 
 # Above this density one dense product and a gather are faster than sampling (measured by the benchmark).
@@ -19,19 +20,6 @@ DENSE_ABOVE = 0.15
 # more numbers than these, which stay in the cache; but of no fewer tokens, as each piece is a call.
 CACHED_NUMBERS = 2**17
 FEWEST_TOKENS = 128
-
-Kernel = Callable[[Tensor, Tensor, Pattern], Tensor]
-_kernel: Kernel | None = None
-
-
-def install_kernel(kernel: Kernel | None) -> None:
-    """Use ``kernel`` for float32 on the CPU; None goes back to PyTorch's. See :mod:`shira_lab.layers.compiled`."""
-    global _kernel
-    _kernel = kernel
-
-
-def installed_kernel() -> Kernel | None:
-    return _kernel
 
 
 def sampled_product(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
@@ -56,8 +44,8 @@ def sampled_product(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
 def _sampled(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
     if pattern.density > DENSE_ABOVE:
         return (a.t() @ b).flatten()[pattern.positions]
-    if _kernel is not None and a.dtype == torch.float32 and a.device.type == "cpu":
-        return _kernel(a, b, pattern)
+    if kernel := kernel_for(a, b):
+        return kernel.sampled_product(a, b, pattern)
     entries = torch.zeros(pattern.positions.numel(), dtype=a.dtype, device=a.device)
     tokens = piece_size(b.shape[1])
     for lefts, rights in zip(turned(a, tokens), turned(b, tokens), strict=True):
