@@ -66,7 +66,7 @@ class _Loops:
     def read(self, weight: Tensor, positions: Tensor) -> Tensor:
         entries = torch.empty(positions.numel())
         with self._threads():
-            self._loops.read(weight.detach().view(-1).numpy(), positions.numpy(), entries.numpy())
+            self._loops.read(weight.view(-1).numpy(), positions.numpy(), entries.numpy())
         return entries
 
     def write(self, weight: Tensor, positions: Tensor, values: Tensor) -> None:
