@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from shira_lab import ShiraConfig, get_peft_model
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer, LoraAdapter, ShiraAdapter
 from shira_lab.layers.overlay import Delta, Overlay, with_deltas
@@ -274,3 +275,16 @@ def test_second_derivatives_which_the_tap_has_not_are_an_error_and_not_wrong() -
     (first,) = torch.autograd.grad(layer(X).square().sum(), layer.shira_weight["a"], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.sum().backward()
+
+
+def test_equal_values_at_other_positions_are_another_weight() -> None:
+    model = get_peft_model(nn.Sequential(nn.Linear(12, 8)), ShiraConfig(r=1, target_modules=["0"], random_seed=0), "a")
+    model.add_adapter("b", ShiraConfig(r=1, target_modules=["0"], random_seed=1))
+    (layer,) = (layer for _, layer in model.base_model.adapter_layers())
+    for name in "ab":
+        layer.shira_weight[name].data.fill_(1)
+    base = layer.base_weight().clone()
+    for name in "aba":
+        model.set_adapter(name)
+        layer.sync()
+        torch.testing.assert_close(layer.weight, base + layer.get_delta_weight(name))
