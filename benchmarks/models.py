@@ -79,10 +79,15 @@ def compiled(step: Side) -> Side:
     kernels.use()
     loops = kernel.installed()
     kernels.remove()
+    return with_kernel(loops, step)
+
+
+def with_kernel(chosen: kernel.Kernel | None, step: Side) -> Side:
+    """The step with this kernel, and PyTorch's own again after it."""
 
     def run() -> None:
-        kernel.install(loops)
+        kernel.install(chosen)
         step()
-        kernels.remove()
+        kernel.install(None)
 
     return run

@@ -5,14 +5,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-HEAD = "| cost | target | measured | met |\n|---|---|---|---|"
+HEAD = "| cost | threads | target | measured | met |\n|---|---|---|---|---|"
+VERDICT = {True: "yes", False: "**no**", None: ""}
 
 
 def page(report: dict[str, Any]) -> str:
     """A line for each row of a report that ``python -m benchmarks`` wrote, the machine's facts below."""
     facts = ", ".join(f"{name} {fact}" for name, fact in report["machine"].items())
     lines = (
-        f"| {row['cost']} | {row['target']} | {_values(row['values'])} | {'yes' if row['met'] else '**no**'} |"
+        f"| {row['cost']} | {row['threads']} | {row['target']} | {_values(row['values'])} | {VERDICT[row['met']]} |"
         for row in report["rows"]
     )
     return "\n".join([HEAD, *lines, "", f"Measured on: {facts}."])

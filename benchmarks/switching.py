@@ -51,8 +51,8 @@ def switch_ratios(r: int = 16, layers: int = 12, patience_s: float = 40.0) -> di
     sides = {
         "shira": _switcher(_shira(base_model(layers), r, SIX, (0, 1))),
         "shira, same positions": _switcher(_shira(base_model(layers), r, SIX, (0, 0))),
-        "compiled": compiled(_switcher(_shira(base_model(layers), r, SIX, (0, 1)))),
-        "compiled, same positions": compiled(_switcher(_shira(base_model(layers), r, SIX, (0, 0)))),
+        "shira, compiled": compiled(_switcher(_shira(base_model(layers), r, SIX, (0, 1)))),
+        "shira, compiled, same positions": compiled(_switcher(_shira(base_model(layers), r, SIX, (0, 0)))),
         "peft lora": _lora_switcher(base_model(layers), r, SIX),
     }
     return interleave(sides, "peft lora", patience_s=patience_s)
@@ -67,8 +67,8 @@ def layer_switch_ratios(m: int = 4096, n: int = 4096, r: int = 32, patience_s: f
     sides = {
         "shira": _switcher(_shira(layer(), r, ["0"], (0, 1))),
         "shira, same positions": _switcher(_shira(layer(), r, ["0"], (0, 0))),
-        "compiled": compiled(_switcher(_shira(layer(), r, ["0"], (0, 1)))),
-        "compiled, same positions": compiled(_switcher(_shira(layer(), r, ["0"], (0, 0)))),
+        "shira, compiled": compiled(_switcher(_shira(layer(), r, ["0"], (0, 1)))),
+        "shira, compiled, same positions": compiled(_switcher(_shira(layer(), r, ["0"], (0, 0)))),
         "peft lora": _lora_switcher(layer(), r, ["0"]),
     }
     return interleave(sides, "peft lora", patience_s=patience_s)

@@ -40,6 +40,17 @@ def test_entries_in_rectangles_and_outside_are_those_of_the_dense_product(data: 
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("left, right", [(torch.float32, torch.bfloat16), (torch.bfloat16, torch.float32)], ids=str)
+def test_rectangles_take_half_precision(left: torch.dtype, right: torch.dtype) -> None:
+    torch.manual_seed(0)
+    a, b = torch.randn(20, 12).to(left), torch.randn(20, 9).to(right)
+    mask = torch.zeros(12, 9, dtype=torch.bool)
+    mask[:6, :5], mask[11, 8] = True, True
+    pattern = Pattern.of(mask.flatten().nonzero().flatten(), (12, 9))
+    assert pattern.rectangles
+    torch.testing.assert_close(sampled_product(a, b, pattern), (a.float().t() @ b.float())[mask])
+
+
 def test_whole_rows_and_whole_columns_are_two_rectangles() -> None:
     layer = torch.nn.Linear(100, 120, bias=False)
     pattern = Pattern.of(row_col_mask.positions(layer, 20), (120, 100))
@@ -76,14 +87,15 @@ def test_more_tokens_than_are_sampled_at_a_time_all_count(left: torch.dtype, rig
     torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("tokens", [0, 1, 127, 128, 129, 640])
 @pytest.mark.parametrize("width", [1, 3, 33])
 def test_a_matrix_is_turned_round_in_stacks_of_pieces(tokens: int, width: int, dtype: torch.dtype) -> None:
     padded = torch.randn(tokens, width + 2, dtype=dtype)
     for matrix in (padded[:, 1:-1], padded[:, 1:-1].contiguous()):
-        pieces = [piece for stack in turned(matrix, 128) for piece in stack]
-        assert torch.equal(torch.cat([matrix[:0].t(), *pieces], dim=1), matrix.t())
+        pieces = [piece for stack in turned(matrix, 128, torch.float32) for piece in stack]
+        expected = matrix.float().t()
+        assert torch.equal(torch.cat([expected[:, :0], *pieces], dim=1), expected)
         assert [piece.shape[1] for piece in pieces] == [len(part) for part in matrix.split(128) if len(part)]
         assert all(piece.is_contiguous() for piece in pieces)
 

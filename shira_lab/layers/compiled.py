@@ -52,16 +52,14 @@ class _Loops:
         self._one_at_a_time = threading.Lock()
         weight, first = torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64)
         self.write(weight, first, self.read(weight, first))
-        self.sampled_product(weight, weight, Pattern.of(first, (1, 1)))
+        self.add_sampled_product(torch.zeros(1), weight, weight, Pattern.of(first, (1, 1)))
 
-    def sampled_product(self, a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
-        entries = torch.zeros(pattern.positions.numel())
+    def add_sampled_product(self, entries: Tensor, a: Tensor, b: Tensor, pattern: Pattern) -> None:
         rows, columns = pattern.row_starts.numpy(), pattern.columns.numpy()
         size = self._loops.TOKENS
         with self._threads() as threads:
-            for lines_a, lines_b in zip(turned(a, size), turned(b, size), strict=True):
+            for lines_a, lines_b in zip(turned(a, size, entries.dtype), turned(b, size, entries.dtype), strict=True):
                 self._loops.add_dots(lines_a.numpy(), lines_b.numpy(), rows, columns, entries.numpy(), threads)
-        return entries
 
     def read(self, weight: Tensor, positions: Tensor) -> Tensor:
         entries = torch.empty(positions.numel())

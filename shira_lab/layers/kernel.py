@@ -11,8 +11,9 @@ from shira_lab.layers.pattern import Pattern
 class Kernel(Protocol):
     """What other loops than PyTorch's may do: float32 in main memory, positions flat, sorted, int64."""
 
-    def sampled_product(self, a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
-        """The entries of a^T b at the pattern's positions, (k,), for a (tokens, m) and b (tokens, n)."""
+    def add_sampled_product(self, entries: Tensor, a: Tensor, b: Tensor, pattern: Pattern) -> None:
+        """entries += those of a^T b at the pattern's positions, (k,), for a (tokens, m) and b (tokens, n), which may be
+        in half precision."""
 
     def read(self, weight: Tensor, positions: Tensor) -> Tensor:
         """The entries of ``weight`` at ``positions``, (k,)."""

@@ -29,29 +29,31 @@ def sampled_product(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
     """
     dtype = torch.promote_types(a.dtype, b.dtype)
     dtype = dtype if dtype in (torch.float32, torch.float64) else torch.float32
-    a, b = a.to(dtype), b.to(dtype)
     if not pattern.rectangles:
-        return _sampled(a, b, pattern)
+        return _sampled(a, b, pattern, dtype)
+    a, b = a.to(dtype), b.to(dtype)
     entries = torch.empty(pattern.positions.numel(), dtype=dtype, device=a.device)
     for rectangle in pattern.rectangles:
         entries.scatter_(0, rectangle.places, rectangle.product(a, b).flatten())
     places, rest = pattern.rest
     if places.numel():
-        entries.scatter_(0, places, _sampled(a, b, rest))
+        entries.scatter_(0, places, _sampled(a, b, rest, dtype))
     return entries
 
 
-def _sampled(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
+def _sampled(a: Tensor, b: Tensor, pattern: Pattern, dtype: torch.dtype) -> Tensor:
     if pattern.density > DENSE_ABOVE:
-        return (a.t() @ b).flatten()[pattern.positions]
-    if kernel := kernel_for(a, b):
-        return kernel.sampled_product(a, b, pattern)
-    entries = torch.zeros(pattern.positions.numel(), dtype=a.dtype, device=a.device)
+        return (a.to(dtype).t() @ b.to(dtype)).flatten()[pattern.positions]
+    entries = torch.zeros(pattern.positions.numel(), dtype=dtype, device=a.device)
+    if kernel := kernel_for(entries):
+        kernel.add_sampled_product(entries, a, b, pattern)
+        return entries
+    total = _csr(pattern, entries)
     tokens = piece_size(b.shape[1])
-    for lefts, rights in zip(turned(a, tokens), turned(b, tokens), strict=True):
+    for lefts, rights in zip(turned(a, tokens, dtype), turned(b, tokens, dtype), strict=True):
         for left, right in zip(lefts, rights, strict=True):
-            entries = torch.sparse.sampled_addmm(_csr(pattern, entries), left, right.t()).values()
-    return entries
+            torch.sparse.sampled_addmm(total, left, right.t(), out=total)
+    return total.values()
 
 
 def piece_size(width: int) -> int:
@@ -59,9 +61,9 @@ def piece_size(width: int) -> int:
     return max(FEWEST_TOKENS, 1 << (CACHED_NUMBERS // width).bit_length() - 1)
 
 
-def turned(matrix: Tensor, tokens: int) -> Iterator[Tensor]:
-    """The transpose of a matrix (all tokens, width) in stacks of pieces, (pieces, width, ``tokens`` or fewer at the
-    end).
+def turned(matrix: Tensor, tokens: int, dtype: torch.dtype) -> Iterator[Tensor]:
+    """The transpose of a matrix (all tokens, width) in stacks of pieces of a dtype, (pieces, width, ``tokens`` or fewer
+    at the end).
 
     An entry is a dot product along the tokens, so the kernel wants these to be neighbours in memory. PyTorch copies a
     transpose in one thread. Shuffling the channels of an image of one pixel from (tokens, width) to (width, tokens) is
@@ -69,7 +71,7 @@ def turned(matrix: Tensor, tokens: int) -> Iterator[Tensor]:
     has no more pieces than there are threads: memory that is soon used again is in the cache already.
     """
     if matrix.device.type != "cpu":
-        yield matrix.t()[None]
+        yield matrix.t()[None].to(dtype)
         return
     width, end = matrix.shape[1], len(matrix) // tokens * tokens
     for part, size in ((matrix[:end], tokens), (matrix[end:], len(matrix) - end)):
@@ -77,7 +79,7 @@ def turned(matrix: Tensor, tokens: int) -> Iterator[Tensor]:
             pixel = (size * width, 1, size * width, size * width)
             images = part.contiguous().as_strided((len(part) // size, size * width, 1, 1), pixel)
             for stack in images.split(torch.get_num_threads()):
-                yield torch.channel_shuffle(stack, size).view(-1, width, size)
+                yield torch.channel_shuffle(stack.to(dtype), size).view(-1, width, size)
 
 
 def _csr(pattern: Pattern, entries: Tensor) -> Tensor:
