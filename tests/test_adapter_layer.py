@@ -234,6 +234,19 @@ def test_an_overlay_writes_a_weight_that_trains_and_puts_its_bits_back(positions
     assert torch.equal(weight, before) and overlay.base(weight).data_ptr() == weight.data_ptr()
 
 
+def test_an_overlay_writes_the_same_where_pytorch_is_to_be_deterministic() -> None:
+    weight, delta = torch.randn(SHAPE), Delta(torch.randn(3), torch.tensor([1, 5, 7]), 0.1)
+    expected = with_deltas(weight, [delta])
+    torch.use_deterministic_algorithms(True)
+    try:
+        found = with_deltas(weight, [delta])
+        with pytest.raises(RuntimeError, match="put_ does not have a deterministic implementation"):
+            weight.put_(delta.positions, delta.values)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(found, expected)
+
+
 @pytest.mark.parametrize("scaling", [0.0, 0.5, 1.0, 2.0])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
 def test_deltas_are_added_in_the_wider_type(scaling: float, dtype: torch.dtype) -> None:

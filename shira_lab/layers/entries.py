@@ -1,5 +1,6 @@
 """Entries of a weight at flat positions (k,), read and written; None in place of positions is the whole weight."""
 
+import torch
 from torch import Tensor
 
 from shira_lab.layers.kernel import kernel_for
@@ -21,5 +22,7 @@ def write(weight: Tensor, positions: Tensor | None, values: Tensor) -> None:
         weight.copy_(values)
     elif kernel := kernel_for(weight, values):
         kernel.write(weight, positions, values)
-    else:
+    elif torch.are_deterministic_algorithms_enabled():
         weight.view(-1).scatter_(0, positions, values)
+    else:  # in all threads; refused above, because with other positions than ours it might write one twice
+        weight.put_(positions, values)
