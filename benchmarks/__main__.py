@@ -18,6 +18,7 @@ import transformers
 
 from benchmarks.memory_kept import keep_freed_memory
 from benchmarks.rows import ROWS, Row, Value, measured
+from benchmarks.slider import browser_path
 
 
 def machine() -> dict[str, str]:
@@ -60,10 +61,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("build/bench.json"))
     options = parser.parse_args()
+    if "slider" in options.only and browser_path() is None:
+        names = " ".join(name for name in options.only if name != "slider")
+        parser.error(f"the row slider needs Chromium: install it, or measure the others with --only {names}")
     torch.set_num_threads(options.threads)
     facts = machine() | {"freed memory": "kept" if keep_freed_memory() else "given back"}
     print(", ".join(f"{name} {fact}" for name, fact in facts.items()))
     print("Ratios are medians of paired rounds, with the 95% interval of the median.\n")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     started = time.perf_counter()
     for name in options.only:
@@ -73,9 +78,9 @@ def main() -> None:
             print(f"{row.cost}, threads {row.threads}")
             print(f"    target {row.target}: {verdict}" if row.target else "    no target")
             print("".join(f"    {_show(side, value)}\n" for side, value in row.values.items()), flush=True)
+            report = {"machine": facts, "rows": [asdict(row) for row in rows]}
+            options.out.write_text(json.dumps(report, indent=1) + "\n")  # what is measured stays, whatever comes next
     print(f"{time.perf_counter() - started:.0f} s")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"machine": facts, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -55,6 +55,11 @@ MEASURE = """async ({moves, spectrum}) => {
 }"""
 
 
+def browser_path() -> str | None:
+    """Where Chromium is: the variable CHROMIUM, or a program that is found."""
+    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+
+
 def slider_ms() -> dict[str, list[float]]:
     """Milliseconds of each move of a 768 x 768 mask: to the mask alone, and to the mask and its spectrum."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
@@ -62,8 +67,9 @@ def slider_ms() -> dict[str, list[float]]:
         notebooks.mkdir()
         nbformat.write(new_notebook(cells=[new_code_cell(CELL)], metadata=KERNEL), notebooks / "slider.ipynb")
         with jupyter_lab(notebooks, Path(folder) / "home") as address:
-            path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-            browser = playwright.chromium.launch(executable_path=path, chromium_sandbox=False, args=["--disable-gpu"])
+            browser = playwright.chromium.launch(
+                executable_path=browser_path(), chromium_sandbox=False, args=["--disable-gpu"]
+            )
             page = browser.new_page(viewport={"width": 1280, "height": 800})
             page.goto(address.format("slider.ipynb"))
             page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=WAIT_MS)
