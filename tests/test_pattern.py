@@ -76,6 +76,15 @@ def test_a_pattern_is_compressed_sparse_rows_in_the_types_that_kernels_want() ->
     assert pattern.density == 3 / 16
 
 
+def test_where_pytorch_cannot_sample_the_dense_product_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, expected = product_and_reference(torch.eye(30, 40, dtype=torch.bool))
+    monkeypatch.setattr("shira_lab.layers.sampled.SAMPLED_ON", set())
+    monkeypatch.setattr(torch.sparse, "sampled_addmm", None)
+    dense, _ = product_and_reference(torch.eye(30, 40, dtype=torch.bool))
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(dense, expected)
+
+
 @pytest.mark.parametrize("left, right", [(torch.float64, torch.float64), (torch.float32, torch.bfloat16)], ids=str)
 def test_more_tokens_than_are_sampled_at_a_time_all_count(left: torch.dtype, right: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(0)

@@ -22,7 +22,7 @@ def write(weight: Tensor, positions: Tensor | None, values: Tensor) -> None:
         weight.copy_(values)
     elif kernel := kernel_for(weight, values):
         kernel.write(weight, positions, values)
-    elif torch.are_deterministic_algorithms_enabled():
+    elif weight.device.type == "cpu" and not torch.are_deterministic_algorithms_enabled():
+        weight.put_(positions, values)  # in all threads; deterministic where, as here, no position comes twice
+    else:
         weight.view(-1).scatter_(0, positions, values)
-    else:  # in all threads; refused above, because with other positions than ours it might write one twice
-        weight.put_(positions, values)

@@ -16,6 +16,8 @@ from shira_lab.layers.pattern import Pattern
 
 # Above this density one dense product and a gather are faster than sampling (measured by the benchmark).
 DENSE_ABOVE = 0.15
+# Where PyTorch has a sampled product; elsewhere the dense one is taken at any density.
+SAMPLED_ON = {"cpu", "cuda"}
 # Sampling walks all tokens for each entry, so it takes them in pieces: of so many that the lines of all columns hold no
 # more numbers than these, which stay in the cache; but of no fewer tokens, as each piece is a call.
 CACHED_NUMBERS = 2**17
@@ -42,7 +44,7 @@ def sampled_product(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
 
 
 def _sampled(a: Tensor, b: Tensor, pattern: Pattern, dtype: torch.dtype) -> Tensor:
-    if pattern.density > DENSE_ABOVE:
+    if pattern.density > DENSE_ABOVE or a.device.type not in SAMPLED_ON:
         return (a.to(dtype).t() @ b.to(dtype)).flatten()[pattern.positions]
     entries = torch.zeros(pattern.positions.numel(), dtype=dtype, device=a.device)
     if kernel := kernel_for(entries):
