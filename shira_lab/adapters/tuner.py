@@ -121,12 +121,13 @@ class AdapterModel(AdapterTree):
         """
         names = [names] if isinstance(names, str) else list(dict.fromkeys(names))
         self.check_known(names)
-        for wrapper in self._wrappers():
+        wrappers = self._wrappers()
+        for wrapper in wrappers:
             wrapper.check_active(names)
         for _, layer in self.adapter_layers():
             layer.merged_adapters = []
             layer.set_adapter(names, inference_mode)
-        for wrapper in self._wrappers():
+        for wrapper in wrappers:
             wrapper.set_adapter(names, inference_mode)
         self.active_adapters = names
 
