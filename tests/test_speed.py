@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+import torch
 
 from shira_lab.errors import StorageError
 from shira_lab.figures import cost_growth_figure
@@ -34,6 +36,35 @@ def test_a_side_that_does_twice_the_work_is_called_slower_by_its_own_rounds() ->
     assert found["twice"].rounds == found["once"].rounds == 9
     assert work["once"] == 9 + 2 and work["twice"] == 2 * (9 + 2)
     assert found["twice"].low <= found["twice"].median <= found["twice"].high
+
+
+class Event:
+    """A CUDA event on a GPU whose clock is the number of things that happened."""
+
+    happened: ClassVar[list[str]] = []
+
+    def __init__(self, enable_timing: bool) -> None:
+        assert enable_timing
+
+    def record(self) -> None:
+        self.happened.append("recorded")
+        self._at = len(self.happened)
+
+    def elapsed_time(self, last: "Event") -> float:
+        assert self.happened[-1] == "waited"
+        return 1000.0 * (last._at - self._at)
+
+
+def test_a_gpu_is_timed_by_its_own_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: Event.happened.append("waited"))
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    sides = {
+        "one": lambda: Event.happened.append("worked"),
+        "three": lambda: Event.happened.extend(["worked"] * 3),
+    }
+    found = interleave(sides, "one", min_rounds=3)
+    assert [found[side].seconds for side in sides] == [2.0, 4.0]
 
 
 def test_the_shipped_measurement_holds_every_curve_of_the_figure() -> None:
