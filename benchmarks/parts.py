@@ -28,15 +28,15 @@ class _Partly:
 
     def write(self, weight: Tensor, positions: Tensor, values: Tensor) -> None:
         if self._writes:
-            weight.view(-1).scatter_(0, positions, values)
+            weight.put_(positions, values)  # as entries.write does
 
 
-def parts_ratios(r: int = 16, layers: int = 2, autocast: bool = False, patience_s: float = 60.0) -> dict[str, Ratio]:
+def parts_ratios(r: int = 16, layers: int = 2, patience_s: float = 60.0) -> dict[str, Ratio]:
     """A step over the frozen model's, with more of the work each time: each part costs what it adds to the one
     before."""
-    step = training_step(adapted("shira", r, layers), 4, 128, autocast)
+    step = training_step(adapted("shira", r, layers), 4, 128)
     sides: dict[str, Side] = {
-        "floor": training_step(base_model(layers), 4, 128, autocast, trained_numbers(r, layers)),
+        "floor": training_step(base_model(layers), 4, 128, numbers=trained_numbers(r, layers)),
         "calls": with_kernel(_Partly(writes=False, turns=False), step),
         "and writing": with_kernel(_Partly(writes=True, turns=False), step),
         "and turning round": with_kernel(_Partly(writes=True, turns=True), step),

@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from benchmarks import files, imports, masks, memory, slider, switching, threads, training
-from benchmarks import parts as parts_of
+from benchmarks import files, imports, masks, memory, parts, slider, switching, threads, training
 from shira_lab.speed.timing import Ratio
 
 Value = Ratio | float
@@ -70,9 +69,9 @@ def peak_memory() -> list[Row]:
     return [Row("peak memory above the frozen step, MiB", target, dict(values), met)]
 
 
-def parts() -> list[Row]:
-    turning = Row("turning round 512 x 768 / a copy of the transpose", "", dict(parts_of.turning_ratios()))
-    step = Row("what SHiRA's step is made of / frozen, r=16, 4x128", "", dict(parts_of.parts_ratios()))
+def parts_of_a_step() -> list[Row]:
+    turning = Row("turning round 512 x 768 / a copy of the transpose", "", dict(parts.turning_ratios()))
+    step = Row("what SHiRA's step is made of / frozen, r=16, 4x128", "", dict(parts.parts_ratios()))
     return [step, turning]
 
 
@@ -142,7 +141,7 @@ ROWS: dict[str, Callable[[], list[Row]]] = {
     "step": training_step,
     "autocast": autocast,
     "layer": one_layer,
-    "parts": parts,
+    "parts": parts_of_a_step,
     "threads": second_thread,
     "memory": peak_memory,
     "decoding": decoding,
