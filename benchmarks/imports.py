@@ -3,14 +3,14 @@
 import subprocess
 import sys
 
-from shira_lab.speed.timing import Ratio, interleave
+from shira_lab.course.speed.timing import Ratio, interleave
 
 STATEMENTS = {
     "torch": "import torch",
     "shira_lab": "import shira_lab",
-    "mask explorer": "from shira_lab.widgets import MaskExplorer",
+    "mask explorer": "from shira_lab.course.widgets import MaskExplorer",
     # With transformers, which loads its model and trains it.
-    "fine-tune lab": "from shira_lab.widgets import FineTuneLab",
+    "fine-tune lab": "from shira_lab.course.widgets import FineTuneLab",
 }
 
 

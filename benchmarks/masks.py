@@ -5,8 +5,8 @@ from peft.tuners.shira.mask_functions import random_mask as peft_random_mask
 from torch import nn
 
 from shira_lab.budget import num_params
+from shira_lab.course.speed.timing import Ratio, interleave
 from shira_lab.masks import magnitude_mask, random_mask
-from shira_lab.speed.timing import Ratio, interleave
 
 
 def mask_ratios(m: int = 4096, n: int = 4096, r: int = 32, patience_s: float = 30.0) -> dict[str, dict[str, Ratio]]:

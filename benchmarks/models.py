@@ -10,9 +10,9 @@ from transformers import OPTConfig, OPTModel
 
 import shira_lab
 from shira_lab.budget import num_params
+from shira_lab.course.speed.timing import Side
 from shira_lab.layers import compiled as kernels
 from shira_lab.layers import kernel
-from shira_lab.speed.timing import Side
 
 SIX = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
 

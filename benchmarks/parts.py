@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.models import adapted, base_model, trained_numbers, training_step, with_kernel
+from shira_lab.course.speed.timing import Ratio, Side, interleave
 from shira_lab.layers.pattern import Pattern
 from shira_lab.layers.sampled import piece_size, turned
-from shira_lab.speed.timing import Ratio, Side, interleave
 
 
 class _Partly:

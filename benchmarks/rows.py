@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from benchmarks import files, imports, masks, memory, parts, slider, switching, threads, training
-from shira_lab.speed.timing import Ratio
+from shira_lab.course.speed.timing import Ratio
 
 Value = Ratio | float
 

@@ -15,7 +15,7 @@ from scripts.lab_server import jupyter_lab
 
 CELL = """import torch
 from torch import nn
-from shira_lab.widgets import MaskExplorer
+from shira_lab.course.widgets import MaskExplorer
 torch.manual_seed(0)
 MaskExplorer(nn.Sequential(nn.Linear(768, 768), nn.Linear(8, 8)), layer="0", r=16)"""
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

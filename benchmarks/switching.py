@@ -6,7 +6,7 @@ from torch import nn
 
 import shira_lab
 from benchmarks.models import SIX, base_model, compiled, device
-from shira_lab.speed.timing import Ratio, Side, interleave
+from shira_lab.course.speed.timing import Ratio, Side, interleave
 
 
 def _shira(model: nn.Module, r: int, targets: list[str], seeds: tuple[int, int]) -> shira_lab.PeftModel:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.models import compiled
+from shira_lab.course.speed.timing import Ratio, Side, interleave
 from shira_lab.layers.pattern import Pattern
 from shira_lab.layers.sampled import sampled_product
 from shira_lab.masks.random import random_positions
-from shira_lab.speed.timing import Ratio, Side, interleave
 
 
 def thread_ratios(m: int = 768, n: int = 768, tokens: int = 512, r: int = 16) -> dict[str, Ratio]:

@@ -5,7 +5,7 @@ from torch import nn
 
 import shira_lab
 from benchmarks.models import adapted, base_model, compiled, device, trained_numbers, training_step
-from shira_lab.speed.timing import Ratio, Side, interleave
+from shira_lab.course.speed.timing import Ratio, Side, interleave
 
 KINDS = ("shira", "lora", "peft lora", "peft shira")
 

@@ -3,13 +3,13 @@
 The protocol is that of scripts/compare.py: each cell is tuned over the same learning rates and then repeated with other
 seeds, which also draw other samples to calibrate on. Run it again to resume: finished runs are read from the log.
 
-    python scripts/choose_positions.py shira_lab/comparison/positions.jsonl
+    python scripts/choose_positions.py shira_lab/course/comparison/positions.jsonl
 """
 
 from compare import run_plan
 
-from shira_lab.calibration import Reduction
-from shira_lab.comparison.records import Cell, Protocol
+from shira_lab.course.comparison.records import Cell, Protocol
+from shira_lab.masks.calibration import Reduction
 
 R = 4
 #: Ways to calibrate, (samples, reduction): first those that change one thing at a time, then the rest.

@@ -3,7 +3,7 @@
 Each cell is tuned over the same learning rates and then repeated with other seeds. Run it again to resume: finished
 runs are read from the log. The cells that matter most come first, so that a log cut short holds a smaller whole table.
 
-    python scripts/compare.py shira_lab/comparison/runs.jsonl
+    python scripts/compare.py shira_lab/course/comparison/runs.jsonl
 """
 
 import argparse
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
-from shira_lab.comparison.log import append_run, begin_log, read_log
-from shira_lab.comparison.records import Cell, Protocol
-from shira_lab.comparison.run import run_cell
+from shira_lab.course.comparison.log import append_run, begin_log, read_log
+from shira_lab.course.comparison.records import Cell, Protocol
+from shira_lab.course.comparison.run import run_cell
 
 MASKS = ("random", "magnitude", "row_col", "snip", "gradient", "struct")
 

@@ -19,9 +19,9 @@ from pretrain import Run
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from shira_lab.hub import load_model
+from shira_lab.models.hub import load_model
 from shira_lab.training.evaluate import sample, story_loss
-from shira_lab.worlds import WORLDS, get_world
+from shira_lab.training.worlds import WORLDS, get_world
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -3,7 +3,7 @@
 Run it again to resume: finished runs are read from the log, trained adapters from the folder. At the end, one trained
 pair is written beside the log, in half precision and the compact form, for the lesson.
 
-    python scripts/fuse.py shira_lab/fusion/runs.jsonl adapters
+    python scripts/fuse.py shira_lab/course/fusion/runs.jsonl adapters
 """
 
 import argparse
@@ -12,12 +12,12 @@ from pathlib import Path
 
 import torch
 
-from shira_lab.fusion.log import append_run, begin_log
-from shira_lab.fusion.pair import SHIPPED
-from shira_lab.fusion.records import PAIRS, Pair, Protocol
-from shira_lab.fusion.run import adapter_names, run_pair
-from shira_lab.hub import load_model
-from shira_lab.model import PeftModel
+from shira_lab.adapters.model import PeftModel
+from shira_lab.course.fusion.log import append_run, begin_log
+from shira_lab.course.fusion.pair import SHIPPED
+from shira_lab.course.fusion.records import PAIRS, Pair, Protocol
+from shira_lab.course.fusion.run import adapter_names, run_pair
+from shira_lab.models.hub import load_model
 
 SHIPPED_PAIR = Pair("random", "other seed")
 

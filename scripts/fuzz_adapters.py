@@ -26,9 +26,9 @@ import torch
 from torch import nn
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, ShiraError, get_peft_model
-from shira_lab.config import CONFIG_NAME, AdapterConfig
+from shira_lab.adapters.config import CONFIG_NAME, AdapterConfig
+from shira_lab.adapters.storage.tensor_files import TENSOR_FILES
 from shira_lab.layers import ShiraAdapter
-from shira_lab.storage.tensor_files import TENSOR_FILES
 
 #: Content by file name.
 Files = dict[str, bytes]

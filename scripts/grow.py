@@ -1,6 +1,6 @@
 """Measure how costs grow with the size of a layer, the tokens of a batch, and r; keep the facts of the machine.
 
-    python scripts/grow.py shira_lab/speed/growth.jsonl
+    python scripts/grow.py shira_lab/course/speed/growth.jsonl
 
 The file is written anew. Nothing else should run meanwhile.
 """
@@ -14,9 +14,9 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.__main__ import machine
-from shira_lab.logs import append_json_line
-from shira_lab.speed.growth import MASK, STEP, SWITCH, Point
-from shira_lab.speed.layer import ROWS, LayerSetting
+from shira_lab.course.logs import append_json_line
+from shira_lab.course.speed.growth import MASK, STEP, SWITCH, Point
+from shira_lab.course.speed.layer import ROWS, LayerSetting
 
 USUAL = LayerSetting()
 SQUARES = tuple(replace(USUAL, m=size, n=size) for size in (256, 512, 768, 1024, 2048, 4096))

@@ -14,8 +14,8 @@ import transformers
 from pretrain import SETTLED
 
 from shira_lab.training.evaluate import StoryLoss
-from shira_lab.worlds import get_world
-from shira_lab.worlds.scoring import Tally
+from shira_lab.training.worlds import get_world
+from shira_lab.training.worlds.scoring import Tally
 
 # What the lessons need: the thing asked for is the thing given, names stay, and little is left to learn.
 GATE = {"hero": 0.99, "pronoun": 0.99, "friend": 0.98, "object": 0.99, "home": 0.99, "mood": 0.99}
@@ -30,8 +30,8 @@ pipeline_tag: text-generation
 # The embedded model
 
 A small OPT ({parameters:,} parameters, float16, {megabytes:.1f} MB) that tells meadow tales. It was pretrained from
-scratch by `scripts/pretrain.py` on text that `shira_lab.worlds` makes, and knows nothing else: it is here so that
-every lesson runs without a download. Load it with `shira_lab.hub.load_model()`.
+scratch by `scripts/pretrain.py` on text that `shira_lab.training.worlds` makes, and knows nothing else: it is here so
+that every lesson runs without a download. Load it with `shira_lab.models.hub.load_model()`.
 
 > {example}
 

@@ -37,7 +37,7 @@ ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "mutants"
 EXPLAINED = ROOT / "tests" / "mutants.md"
 
-MUTATED = ("config.py", "masks", "layers", "storage", "adapters/targets.py")
+MUTATED = ("adapters/config.py", "masks", "layers", "adapters/storage", "adapters/targets.py")
 #: numba compiles these loops; a mutant of them would take seconds to compile, and coverage does not see their lines.
 LEFT_OUT = "loops.py"
 #: The tests of these modules that need no process of their own, no training and no large model.
@@ -121,7 +121,7 @@ def measure() -> int:
     cov = coverage.Coverage(data_file=None, config_file=False, include=[f"{ROOT}/shira_lab/*"])
     cov.start()
     plugin = Plugin(cov=cov)
-    code = run_tests(plugin, [f"tests/test_{name}.py" for name in TESTS])
+    code = run_tests(plugin, [str(next((ROOT / "tests").rglob(f"test_{name}.py"))) for name in TESTS])
     cov.stop()
     needs: Needs = {}
     for file in cov.get_data().measured_files():

@@ -21,8 +21,8 @@ from transformers import OPTConfig, OPTForCausalLM, PreTrainedTokenizerFast
 
 from shira_lab.training.data import collate, encode
 from shira_lab.training.tokenizer import word_tokenizer
-from shira_lab.worlds import WORLDS
-from shira_lab.worlds.grammar import Teller
+from shira_lab.training.worlds import WORLDS
+from shira_lab.training.worlds.grammar import Teller
 
 # Share of each world at the first step and from SETTLED on: copying is practised early, meadow tales later.
 MIXTURE = {"meadow": (0.50, 0.80), "almanac": (0.15, 0.10), "inventory": (0.35, 0.10)}

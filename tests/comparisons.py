@@ -1,7 +1,7 @@
 """A small comparison with made-up numbers: three methods, of which one diverges at large learning rates."""
 
-from shira_lab.comparison.records import Cell, LayerRank, Protocol, Run, RunPoint
-from shira_lab.comparison.results import Comparison
+from shira_lab.course.comparison.records import Cell, LayerRank, Protocol, Run, RunPoint
+from shira_lab.course.comparison.results import Comparison
 
 PROTOCOL = Protocol(
     steps=2, batch_size=1, eval_every=1, eval_stories=2, samples=2, learning_rates=(0.01, 0.03, 0.1), seeds=(0, 1, 2)

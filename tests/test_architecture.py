@@ -1,4 +1,4 @@
-"""The shape of the package: floors that import only downwards, a quick first import, files of one idea each."""
+"""The shape of the package: rooms that import only those before them, a quick first import, files of one idea each."""
 
 import ast
 import importlib
@@ -12,27 +12,25 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# From the ground up: a module imports its own floor and those below. "face" is shira_lab itself.
-FLOORS = [
-    set(rooms.split())
-    for rooms in (
-        "arguments errors files logs machine",
-        "budget combine costs interference masks overview rank spectrum",
-        "adapters calibration choices config layers model storage",
-        "architectures comparison download embedded face fusion hub speed training worlds",
-        "figures",
-        "report widgets",
-        "exercises",
-        "cli",
-    )
+# From the ground up: a room imports itself and those before it. Their names are folders or files of shira_lab.
+ROOMS = [
+    "errors",
+    "budget",
+    "masks",
+    "layers",
+    "adapters",
+    "analysis",
+    "models",
+    "training",
+    "course",
+    "cli",
 ]
 # Figures draw plain data: numbers, spectra, and the records that training runs leave.
-FIGURES_KNOW = FLOORS[0] | FLOORS[1] | {"figures"}
+FIGURES_KNOW = {"errors", "budget", "masks", "analysis"}
 PLAIN_RECORDS = (
-    {"shira_lab.training.history"}
-    | {f"shira_lab.comparison.{name}" for name in ("measures", "records", "results")}
-    | {f"shira_lab.fusion.{name}" for name in ("records", "results")}
-    | {"shira_lab.speed.growth"}
+    {"shira_lab.training.history", "shira_lab.course.speed.growth"}
+    | {f"shira_lab.course.comparison.{name}" for name in ("measures", "records", "results")}
+    | {f"shira_lab.course.fusion.{name}" for name in ("records", "results")}
 )
 
 SLOW_TO_IMPORT = {"IPython", "ipywidgets", "peft", "plotly", "transformers"}
@@ -64,20 +62,34 @@ def ours(modules: Iterable[str]) -> set[str]:
 
 
 def room(module: str) -> str:
-    """The part of the package a module belongs to: 'masks' for shira_lab.masks.random."""
+    """The part of the package a module belongs to: 'masks' for shira_lab.masks.random, 'face' for shira_lab."""
     return module.partition(".")[2].partition(".")[0] or "face"
 
 
-def floor(module: str) -> int:
-    numbers = [number for number, rooms in enumerate(FLOORS) if room(module) in rooms]
-    assert numbers, f"{module} stands on no floor: give shira_lab/{room(module)} a place in FLOORS"
-    return numbers[0]
+def arrows() -> dict[str, dict[str, set[str]]]:
+    """For each room the rooms that it imports, each with the modules that do."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for module, tree in TREES.items():
+        for other in ours(imported(ast.walk(tree))):
+            if room(other) != room(module):
+                found.setdefault(room(module), {}).setdefault(room(other), set()).add(module)
+    return found
 
 
-@every_module
-def test_a_module_imports_only_its_own_floor_and_those_below(module: str) -> None:
-    above = {other for other in ours(imported(ast.walk(TREES[module]))) if floor(other) > floor(module)}
-    assert not above, f"{module} imports {sorted(above)}, which stand above it"
+def test_the_rooms_are_the_names_under_the_package() -> None:
+    assert {room(module) for module in FILES} - {"face"} == set(ROOMS)
+
+
+def test_a_room_imports_only_the_rooms_before_it_so_no_two_import_each_other() -> None:
+    for name, others in arrows().items():
+        known = ROOMS[: ROOMS.index(name)] if name in ROOMS else ROOMS
+        above = {other: modules for other, modules in others.items() if other not in known}
+        assert not above, f"{name} imports rooms that stand after it: {above}"
+
+
+def test_the_library_knows_nothing_of_the_course() -> None:
+    library = [name for name in ROOMS if name not in ("training", "course", "cli")]
+    assert not [name for name in ["face", *library] if {"training", "course", "cli"} & arrows().get(name, {}).keys()]
 
 
 def test_no_two_modules_wait_for_each_other_at_import() -> None:
@@ -89,10 +101,11 @@ def test_imports_are_written_in_full(module: str) -> None:
     assert not [node for node in ast.walk(TREES[module]) if isinstance(node, ast.ImportFrom) and node.level]
 
 
-@pytest.mark.parametrize("module", [module for module in FILES if room(module) == "figures"])
+@pytest.mark.parametrize("module", [module for module in FILES if module.startswith("shira_lab.course.figures")])
 def test_figures_know_plain_data_only(module: str) -> None:
     known = ours(imported(ast.walk(TREES[module]))) - PLAIN_RECORDS
-    assert {room(other) for other in known} <= FIGURES_KNOW
+    others = {other for other in known if not other.startswith("shira_lab.course.figures")}
+    assert {room(other) for other in others} <= FIGURES_KNOW, others
 
 
 @every_module
@@ -122,10 +135,12 @@ def test_importing_the_package_is_quick() -> None:
 
 
 def test_an_app_that_trains_nothing_waits_for_no_transformers() -> None:
-    assert "transformers" not in imported_by("from shira_lab.widgets import MaskExplorer, RankExplorer, UpdateView")
+    assert "transformers" not in imported_by(
+        "from shira_lab.course.widgets import MaskExplorer, RankExplorer, UpdateView"
+    )
 
 
 @pytest.mark.parametrize("package", ["figures", "widgets"])
 def test_each_name_that_a_package_offers_can_be_had(package: str) -> None:
-    module = importlib.import_module(f"shira_lab.{package}")
+    module = importlib.import_module(f"shira_lab.course.{package}")
     assert dir(module) and all(hasattr(module, name) for name in dir(module))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from shira_lab.architectures import find_architecture
-from shira_lab.costs import in_units
+from shira_lab.analysis.costs import in_units
+from shira_lab.models.architectures import find_architecture
 
 PAGE = Path(__file__).parent.parent / "docs/more-than-one-process.md"
 TARGETS = ["q_proj", "k_proj", "v_proj", "up_proj", "down_proj"]

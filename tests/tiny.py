@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from transformers import OPTConfig, OPTForCausalLM, OPTForSequenceClassification
 
 from shira_lab import PeftModel, get_peft_model
-from shira_lab.config import AdapterConfig
+from shira_lab.adapters.config import AdapterConfig
 from shira_lab.layers import AdapterLayer, LoraAdapter
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)

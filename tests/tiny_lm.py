@@ -6,7 +6,7 @@ from pathlib import Path
 from tiny import tiny_opt
 from transformers import OPTForCausalLM, PreTrainedTokenizerBase
 
-from shira_lab.hub import load_model
+from shira_lab.models.hub import load_model
 
 
 @cache

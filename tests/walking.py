@@ -7,8 +7,8 @@ from typing import Any
 
 import ipywidgets
 
-from shira_lab.widgets.app import App
-from shira_lab.widgets.controls import FloatSlider, Slider
+from shira_lab.course.widgets.app import App
+from shira_lab.course.widgets.controls import FloatSlider, Slider
 
 EVENTS = int(os.environ.get("SHIRA_LAB_EVENTS", "400"))
 #: How long something took, and whether it was read from a disk: the same state may say it otherwise.

@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 import regex
 
-from shira_lab.arguments import expect
-from shira_lab.errors import ConfigError
+from shira_lab.errors import ConfigError, expect
 
 T = TypeVar("T")
 #: Of the processor's time, for one pattern on one path; a usual one takes microseconds.

@@ -6,8 +6,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from shira_lab.adapters.config import AdapterConfig, LoraConfig, ShiraConfig
 from shira_lab.budget import check_budget
-from shira_lab.config import AdapterConfig, LoraConfig, ShiraConfig
 from shira_lab.errors import ConfigError, MaskError
 from shira_lab.layers import LoraAdapter, ShiraAdapter
 from shira_lab.layers.kinds import is_conv1d

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from shira_lab.config import CONFIG_NAME, AdapterConfig
+from shira_lab.adapters.config import CONFIG_NAME, AdapterConfig
+from shira_lab.adapters.model import PeftModel
+from shira_lab.adapters.storage.folder import read_config
 from shira_lab.errors import StorageError
-from shira_lab.model import PeftModel
-from shira_lab.storage.folder import read_config
 
 
 class AdapterShelf:

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator
 
 from torch import nn
 
+from shira_lab.adapters.config import AdapterConfig
 from shira_lab.adapters.patterns import matches
-from shira_lab.config import AdapterConfig
 from shira_lab.errors import ConfigError
 from shira_lab.layers.kinds import is_linear
 

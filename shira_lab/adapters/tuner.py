@@ -10,11 +10,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from shira_lab.adapters.config import MASK_FIELDS, AdapterConfig, ShiraConfig, check_scale
 from shira_lab.adapters.modules_to_save import ModulesToSaveWrapper, find_modules_to_save, with_task_head, wrap_modules
 from shira_lab.adapters.recipe import draw_positions, make_adapter, prepare_config
 from shira_lab.adapters.targets import find_targets
 from shira_lab.adapters.tree import AdapterTree
-from shira_lab.config import MASK_FIELDS, AdapterConfig, ShiraConfig, check_scale
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 from shira_lab.masks.positions import to_mask

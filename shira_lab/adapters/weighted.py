@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from shira_lab.adapters.combine import CombinationType, MajoritySignMethod, SparseDelta, check_combination, combine
+from shira_lab.adapters.config import AdapterConfig, ShiraConfig
 from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.budget import Shape, max_r, num_params
-from shira_lab.combine import CombinationType, MajoritySignMethod, SparseDelta, check_combination, combine
-from shira_lab.config import AdapterConfig, ShiraConfig
 from shira_lab.errors import AdapterError
 from shira_lab.layers import ShiraAdapter
 from shira_lab.masks.positions import from_mask
@@ -34,7 +34,7 @@ def add_weighted_adapter(
     density: float | None = None,
     majority_sign_method: MajoritySignMethod = "total",
 ) -> None:
-    """See :meth:`shira_lab.model.PeftModel.add_weighted_adapter`."""
+    """See :meth:`shira_lab.adapters.model.PeftModel.add_weighted_adapter`."""
     model.check_known(adapters)
     model.check_new(adapter_name)
     check_combination(len(adapters), weights, combination_type, density, majority_sign_method)

@@ -4,11 +4,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shira_lab.config import AdapterConfig
+from shira_lab.adapters.config import AdapterConfig
 from shira_lab.errors import ShiraError
 
 if TYPE_CHECKING:
-    from shira_lab.model import PeftModel
+    from shira_lab.adapters.model import PeftModel
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -22,8 +22,8 @@ def load_adapters(asked: argparse.Namespace) -> tuple["PeftModel", list[str]]:
     Raises:
         ShiraError: when no base model is known or it cannot be loaded, or an adapter does not fit it.
     """
-    from shira_lab.hub import load_model
-    from shira_lab.model import PeftModel
+    from shira_lab.adapters.model import PeftModel
+    from shira_lab.models.hub import load_model
 
     base = asked.model or AdapterConfig.from_pretrained(asked.adapters[0]).base_model_name_or_path
     if base is None:

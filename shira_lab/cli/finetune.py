@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
-from shira_lab.calibration import Reduction
 from shira_lab.errors import ShiraError
 from shira_lab.masks import mask_types
+from shira_lab.masks.calibration import Reduction
 from shira_lab.training.history import Method, Settings
 
 #: Settings by option; each option's help ends in the setting's default.
@@ -109,8 +109,8 @@ def _finetune(asked: argparse.Namespace) -> int:
     import torch
     from accelerate import PartialState
 
-    from shira_lab.hub import load_model
-    from shira_lab.report import write_report
+    from shira_lab.course.report import write_report
+    from shira_lab.models.hub import load_model
     from shira_lab.training.checkpoints import last_checkpoint
     from shira_lab.training.finetune import finetune
     from shira_lab.training.forecast import check_fits

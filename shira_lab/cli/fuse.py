@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
+from shira_lab.adapters.combine import CombinationType
 from shira_lab.cli.adapters import add_arguments, load_adapters
-from shira_lab.combine import CombinationType
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from shira_lab.adapters.config import AdapterConfig, LoraConfig, ShiraConfig
+from shira_lab.analysis.interference import Interference, total
 from shira_lab.cli.adapters import add_arguments, load_adapters
-from shira_lab.config import AdapterConfig, LoraConfig, ShiraConfig
-from shira_lab.interference import Interference, total
 
 if TYPE_CHECKING:
-    from shira_lab.adapters.inspection import AdapterFacts
+    from shira_lab.analysis.inspection import AdapterFacts
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -25,7 +25,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run(asked: argparse.Namespace) -> int:
-    from shira_lab.adapters.inspection import adapter_facts, adapter_interference
+    from shira_lab.analysis.inspection import adapter_facts, adapter_interference
 
     model, names = load_adapters(asked)
     columns = [_facts(model.peft_config[name], adapter_facts(model, name)) for name in names]

@@ -18,8 +18,8 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run(asked: argparse.Namespace) -> int:
-    from shira_lab.hub import load_model
-    from shira_lab.model import PeftModel
+    from shira_lab.adapters.model import PeftModel
+    from shira_lab.models.hub import load_model
     from shira_lab.training.evaluate import sample
 
     model, tokenizer = load_model(asked.model)

@@ -48,8 +48,8 @@ def gradient_mask(
 ) -> Tensor:
     """Grad: the r(m + n) largest |G| of a calibrated gradient G; of equal ones, the first in row-major order.
 
-    ``gradient`` has the weight's shape; :func:`shira_lab.calibration.calibrate` makes it from batches, as mean |g| or
-    |mean g|. Left out, ``base_layer.weight.grad`` of your own backward pass is used.
+    ``gradient`` has the weight's shape; :func:`shira_lab.calibrate` makes it from batches, as mean |g| or |mean g|.
+    Left out, ``base_layer.weight.grad`` of your own backward pass is used.
     """
     return _largest(base_layer, r, gradient_score(base_layer, gradient), avoid)
 

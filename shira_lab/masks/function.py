@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shira_lab.arguments import expect
 from shira_lab.budget import check_budget
-from shira_lab.errors import MaskError
+from shira_lab.errors import MaskError, expect
 from shira_lab.masks.positions import from_mask, shape_of, to_mask, weight_of
 
 MaskFn = Callable[..., Tensor]

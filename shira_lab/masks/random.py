@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shira_lab.arguments import check_seed
 from shira_lab.budget import Shape
+from shira_lab.errors import check_seed
 
 _FISHER_YATES_LIMIT = 2**32 // 20  # torch shuffles larger ranges by another algorithm
 

@@ -8,8 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from shira_lab.arguments import expect
-from shira_lab.errors import MaskError
+from shira_lab.errors import MaskError, expect
 from shira_lab.masks.positions import finite, weight_of
 
 

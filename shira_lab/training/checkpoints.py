@@ -4,8 +4,8 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+from shira_lab.adapters.storage.files import read_json
 from shira_lab.errors import ConfigError, StorageError
-from shira_lab.files import read_json
 from shira_lab.training.history import History, Settings
 
 FOLDER = "checkpoints"

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from shira_lab.errors import ShiraError
 from shira_lab.training.data import Row, encode
 from shira_lab.training.documents import PYTHON, read_documents, split
-from shira_lab.worlds import WORLDS, World, get_world
+from shira_lab.training.worlds import WORLDS, World, get_world
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from shira_lab.costs import in_units
+from shira_lab.analysis.costs import in_units
 from shira_lab.errors import ShiraError
 
 PYTHON: Final = "python"

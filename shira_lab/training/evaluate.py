@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from shira_lab.training.data import IGNORED, Row, batches, encode
-from shira_lab.worlds import Story
+from shira_lab.training.worlds import Story
 
 MOST_ROWS = 32
 #: Of a batch's logits; a large vocabulary leaves room for few rows, whatever the model.

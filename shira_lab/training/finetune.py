@@ -15,9 +15,9 @@ from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 from transformers.utils import logging
 
+from shira_lab.adapters.model import PeftModel
 from shira_lab.errors import ConfigError
 from shira_lab.masks.random import draw_seed
-from shira_lab.model import PeftModel
 from shira_lab.training.checkpoints import FOLDER, check_new, check_same, checkpoint_to_resume, remove_checkpoints
 from shira_lab.training.finetuned import Finetuned
 from shira_lab.training.history import History, Settings

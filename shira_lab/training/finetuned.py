@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from shira_lab.model import PeftModel
+from shira_lab.adapters.model import PeftModel
 from shira_lab.training.checkpoints import HISTORY_NAME
 from shira_lab.training.evaluate import sample
 from shira_lab.training.history import History

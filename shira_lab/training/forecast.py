@@ -1,8 +1,8 @@
 """The memory that a run will take at its peak, counted before it starts, and what fits where that is too much.
 
-The count is that of :mod:`shira_lab.costs` and :mod:`shira_lab.architectures.activations`, with what a run of
-:func:`~shira_lab.training.finetune.finetune` needs besides: what was learned last, kept aside; the loss over a large
-vocabulary; and the spectra of a few updates.
+The count is that of :mod:`shira_lab.analysis.costs` and :mod:`shira_lab.models.architectures.activations`, with what
+a run of :func:`~shira_lab.training.finetune.finetune` needs besides: what was learned last, kept aside; the loss over a
+large vocabulary; and the spectra of a few updates.
 """
 
 import copy
@@ -15,16 +15,16 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from shira_lab.adapters.targets import DEFAULT_TARGETS, find_targets, walk
-from shira_lab.architectures.activations import bytes_per_token
+from shira_lab.analysis.costs import ADAMW, FLOAT32, GRADIENT, SHIRA_PLACE, in_units
 from shira_lab.budget import Shape, num_params
-from shira_lab.costs import ADAMW, FLOAT32, GRADIENT, SHIRA_PLACE, in_units
 from shira_lab.errors import ShiraError
-from shira_lab.hub import EMBEDDED
-from shira_lab.machine import free, resident
 from shira_lab.masks.positions import shape_of
+from shira_lab.models.architectures.activations import bytes_per_token
+from shira_lab.models.hub import EMBEDDED
 from shira_lab.training.data import Row
 from shira_lab.training.evaluate import rows_at_once
 from shira_lab.training.history import Settings
+from shira_lab.training.machine import free, resident
 from shira_lab.training.methods import adapter_config
 from shira_lab.training.parts import processes_for, processes_here, texts_at_once
 from shira_lab.training.probe import watched

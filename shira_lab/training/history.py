@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from shira_lab.calibration import Reduction
+from shira_lab.adapters.storage.files import read_json, write_atomic
 from shira_lab.errors import ConfigError, StorageError
-from shira_lab.files import read_json, write_atomic
+from shira_lab.masks.calibration import Reduction
 
 Method = Literal["shira", "lora", "full"]
 Status = Literal["running", "finished", "stopped", "diverged"]
@@ -36,7 +36,7 @@ class Settings:
         method: "shira", "lora", or "full" for all weights of the model.
         mask_type: SHiRA's mask, one of ``shira_lab.mask_types()``.
         calibration_samples: training stories, one at a time, by which gradient and SNIP masks rank positions.
-        reduction: over those samples, "mean_abs" or "abs_mean"; see :func:`shira_lab.calibration.calibrate`.
+        reduction: over those samples, "mean_abs" or "abs_mean"; see :func:`shira_lab.masks.calibration.calibrate`.
         r: size of the adapter; r(m + n) numbers for an (m, n) weight. Unused by "full", as is ``target_modules``.
         target_modules: as in :class:`shira_lab.ShiraConfig`.
         learning_rate: peak of the schedule; None takes what suits the method.
@@ -137,7 +137,7 @@ class EvalPoint:
 
 @dataclass(frozen=True)
 class RankPoint:
-    """How many directions the update of one layer's weight has after ``step`` steps; see :mod:`shira_lab.spectrum`.
+    """How many directions the update of a weight has after ``step`` steps; see :mod:`shira_lab.analysis.spectrum`.
 
     Attributes:
         layer: path of the layer in the model.
@@ -156,7 +156,7 @@ class RankPoint:
 
 @dataclass(frozen=True)
 class PicturePoint:
-    """The update of one layer's weight after ``step`` steps, seen from afar; see :mod:`shira_lab.overview`.
+    """The update of one layer's weight after ``step`` steps, seen from afar; see :mod:`shira_lab.training.overview`.
 
     Attributes:
         layer: path of the layer in the model.

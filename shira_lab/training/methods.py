@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from shira_lab.adapters.config import AdapterConfig, LoraConfig, ShiraConfig
+from shira_lab.adapters.model import PeftModel, get_peft_model
 from shira_lab.adapters.targets import find_targets
-from shira_lab.calibration import calibrate
-from shira_lab.config import AdapterConfig, LoraConfig, ShiraConfig
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
+from shira_lab.masks.calibration import calibrate
 from shira_lab.masks.function import wants_gradient
-from shira_lab.model import PeftModel, get_peft_model
 from shira_lab.training.history import Method, Settings
 from shira_lab.training.threads import SMALL
 

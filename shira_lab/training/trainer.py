@@ -7,13 +7,13 @@ import torch.distributed
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from shira_lab.model import PeftModel
+from shira_lab.adapters.model import PeftModel
 from shira_lab.training.checkpoints import HISTORY_NAME
 from shira_lab.training.history import History
 
 
 class AdapterTrainer(Trainer):
-    """A Trainer for a :class:`~shira_lab.model.PeftModel`, or for a whole model.
+    """A Trainer for a :class:`~shira_lab.adapters.model.PeftModel`, or for a whole model.
 
     A checkpoint of a PeftModel has the adapter in PEFT's layout in the place of the model's weights; each checkpoint
     carries the ``history`` up to its step.

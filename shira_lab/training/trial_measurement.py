@@ -6,8 +6,8 @@ from functools import partial
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from shira_lab.analysis.spectrum import spectrum
 from shira_lab.masks.positions import shape_of
-from shira_lab.spectrum import spectrum
 from shira_lab.training.corpus import find_corpus
 from shira_lab.training.evaluate import row_loss, rows_at_once, sample
 from shira_lab.training.history import Settings

@@ -24,7 +24,7 @@ CELLS = {
     "explorer": """
 import traceback
 from torch import nn
-from shira_lab.widgets import MaskExplorer, MaskOverlap, MaskPainter
+from shira_lab.course.widgets import MaskExplorer, MaskOverlap, MaskPainter
 model, raised, shell = nn.Sequential(nn.Linear(48, 64), nn.ReLU(), nn.Linear(64, 48)), [], get_ipython()
 shell.showtraceback = lambda *_, **__: raised.append(traceback.format_exc())  # of a callback, which no cell would show
 (explorer := MaskExplorer(model, r=2))""",

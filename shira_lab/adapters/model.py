@@ -1,0 +1,261 @@
+"""PEFT's face: the same names, so that code written here runs there after changing its import lines, and the other way.
+
+:class:`PeftModel` is thin; what it does happens in :class:`~shira_lab.adapters.tuner.AdapterModel`, and
+:mod:`shira_lab.adapters.storage.pretrained` is its part that meets the disk.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from shira_lab.adapters.combine import CombinationType, MajoritySignMethod
+from shira_lab.adapters.config import AdapterConfig, ShiraConfig
+from shira_lab.adapters.mixed import mixed_batch
+from shira_lab.adapters.storage.pretrained import PretrainedMixin
+from shira_lab.adapters.targets import find_targets
+from shira_lab.adapters.tuner import AdapterModel
+from shira_lab.adapters.weighted import add_weighted_adapter
+from shira_lab.errors import AdapterError, check_names, expect
+from shira_lab.layers import AdapterLayer
+from shira_lab.masks.calibration import calibrate
+from shira_lab.masks.function import wants_gradient
+
+#: Batches to calibrate on, or what :func:`~shira_lab.masks.calibration.calibrate` made of them.
+Calibration = Iterable[Any] | dict[str, Tensor]
+
+
+def get_peft_model(
+    model: nn.Module,
+    peft_config: AdapterConfig,
+    adapter_name: str = "default",
+    calibration: Calibration | None = None,
+    autocast_adapter_dtype: bool = True,
+) -> "PeftModel":
+    """Freeze ``model``, put a first adapter on it, and activate it. The model's layers are replaced in place.
+
+    Args:
+        calibration: for masks that rank positions by a gradient: batches of model inputs with labels, or the gradients
+            by layer path that :func:`~shira_lab.masks.calibration.calibrate` returns.
+        autocast_adapter_dtype: keep the adapter's numbers in float32 where the layer's are float16 or bfloat16, because
+            small steps of training would be rounded away in those.
+
+    Raises:
+        ShiraError: when the config does not fit the model; the model is as before.
+    """
+    peft_model = PeftModel(model)
+    try:
+        peft_model.add_adapter(adapter_name, peft_config, calibration, autocast_adapter_dtype)
+        peft_model.base_model.set_adapter(adapter_name, inference_mode=peft_config.inference_mode)
+    except BaseException:  # an interrupt too: nobody else could take half-made layers out again
+        peft_model.unload()
+        raise
+    return peft_model
+
+
+class PeftModel(PretrainedMixin):
+    """A model with adapters.
+
+    Attributes:
+        base_model: the :class:`~shira_lab.adapters.tuner.AdapterModel`; ``base_model.model`` is the user's model.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        expect(model, nn.Module, "model", "a torch.nn.Module", AdapterError)
+        if any(isinstance(module, AdapterModel | AdapterLayer) for module in model.modules()):
+            raise AdapterError("This model has adapters already; use `add_adapter` on it, or `unload` them first.")
+        self.base_model = AdapterModel(model)
+        self.training = model.training
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever is not defined here is the user's model's: config, device, get_input_embeddings, ..."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "base_model":
+                raise
+            return getattr(self.base_model, name)
+
+    def forward(self, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Any:
+        """The model with its active adapters, or with another one for each sample.
+
+        Args:
+            adapter_names: for use without gradients: the adapter of each sample, "__base__" for none. A row gets what
+                it would get alone, up to the rounding of matrix products of another size.
+
+        Raises:
+            AdapterError: when ``adapter_names`` cannot be honoured; see :func:`shira_lab.adapters.mixed.mixed_batch`.
+        """
+        if adapter_names is None:
+            return self.base_model(*args, **kwargs)
+        with mixed_batch(self.base_model, adapter_names, [*args, *kwargs.values()]):
+            return self.base_model(*args, **kwargs)
+
+    def generate(self, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Any:
+        """The model's ``generate``; ``adapter_names`` as for :meth:`forward`.
+
+        Without them adapters are written once, so that a token costs what the base model's does.
+        """
+        generate: Any = self.base_model.model.generate
+        if adapter_names is None:
+            with self.base_model.frozen():
+                return generate(*args, **kwargs)
+        with mixed_batch(self.base_model, adapter_names, [*args, *kwargs.values()]):
+            return generate(*args, **kwargs)
+
+    def get_base_model(self) -> nn.Module:
+        return self.base_model.model
+
+    def prepare_model_for_gradient_checkpointing(self, model: nn.Module) -> nn.Module:
+        """Let the embeddings' output require a gradient, without which a reentrant checkpoint gives none to adapters.
+
+        The argument is PEFT's: the model to prepare, this one or the one below it.
+        """
+        enable: Any = model.enable_input_require_grads
+        enable()
+        return model
+
+    # ---- adapters ---------------------------------------------------------------------------------------------------
+
+    @property
+    def peft_config(self) -> dict[str, AdapterConfig]:
+        return self.base_model.peft_config
+
+    @property
+    def active_adapters(self) -> list[str]:
+        return self.base_model.active_adapters
+
+    @property
+    def active_adapter(self) -> str:
+        """The name of the first active adapter."""
+        return self.base_model.active_adapters[0]
+
+    def add_adapter(
+        self,
+        adapter_name: str,
+        peft_config: AdapterConfig,
+        calibration: Calibration | None = None,
+        autocast_adapter_dtype: bool = True,
+    ) -> None:
+        """Put another adapter beside those that are there, not active. Arguments as for :func:`get_peft_model`."""
+        expect(peft_config, AdapterConfig, "peft_config", "a ShiraConfig or LoraConfig")
+        gradients = self._gradients(peft_config, calibration)
+        self.base_model.add_adapter(adapter_name, peft_config, gradients, autocast_adapter_dtype=autocast_adapter_dtype)
+
+    def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
+        """Activate one adapter, or several whose deltas add up. Only entries of the weights that differ are written."""
+        names = [adapter_name] if isinstance(adapter_name, str) else check_names(adapter_name, "adapter_name")
+        self.base_model.set_adapter(names, inference_mode)
+
+    def set_scale(self, adapter_name: str, scale: float) -> None:
+        """Scale the whole update of an adapter, active or not: 0 is the base model, 1 the adapter as it was trained.
+
+        The scale is saved with the adapter and loaded again; PEFT ignores it.
+        """
+        self.base_model.set_scale(adapter_name, scale)
+
+    def add_weighted_adapter(
+        self,
+        adapters: Sequence[str],
+        weights: Sequence[float],
+        adapter_name: str,
+        combination_type: CombinationType = "linear",
+        density: float | None = None,
+        majority_sign_method: MajoritySignMethod = "total",
+    ) -> None:
+        """Add a SHiRA adapter that combines others as they are now, scales included; it is not activated.
+
+        "linear" is exact: the sum of w_i * delta_i, each entry rounded once. What the other types do, and what
+        ``density`` is a share of, says :func:`shira_lab.adapters.combine.combine`; how the result keeps the form
+        r(m + n) of an ordinary adapter, :mod:`shira_lab.adapters.weighted`.
+
+        Raises:
+            AdapterError: when an adapter is missing or no SHiRA adapter, when an argument cannot work, or when a layer
+                has no room for the result; the model is as before.
+        """
+        add_weighted_adapter(
+            self.base_model, adapters, weights, adapter_name, combination_type, density, majority_sign_method
+        )
+
+    def delete_adapter(self, adapter_name: str) -> None:
+        self.base_model.delete_adapter(expect(adapter_name, str, "adapter_name", "one name", AdapterError))
+
+    def set_mask(self, adapter_name: str, peft_config: ShiraConfig, calibration: Calibration | None = None) -> None:
+        """Move a SHiRA adapter to another mask of the same size; values at positions in both masks stay."""
+        expect(peft_config, ShiraConfig, "peft_config", "a ShiraConfig, which says where the new mask lies")
+        self.base_model.check_known([adapter_name])
+        paths = [path for path, layer in self.base_model.adapter_layers() if adapter_name in layer.adapters]
+        self.base_model.set_mask(adapter_name, peft_config, self._gradients(peft_config, calibration, paths))
+
+    @contextmanager
+    def disable_adapter(self) -> Iterator[None]:
+        """Inside, this is the base model, bit for bit."""
+        with self.base_model.disable_adapter():
+            yield
+
+    def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
+        """Write these adapters (the active ones if None) into the weights until :meth:`unmerge_adapter`.
+
+        A merged entry is W + S, rounded once to the weight's dtype: by at most 2^-8 of itself in bfloat16, 2^-11 in
+        float16, 2^-24 in float32. An update below half of that share of its weight is lost in it. The adapter keeps its
+        values as they are; an active adapter that is not merged acts through the same rounded weight.
+
+        Args:
+            safe_merge: changes nothing, as results are always checked for NaN and infinite values first.
+
+        Raises:
+            AdapterError: when a name is not there, a weight is shared with another module, or a result is not finite;
+                nothing has changed then.
+        """
+        names = None if adapter_names is None else check_names(adapter_names, "adapter_names")
+        self.base_model.merge_adapter(names, safe_merge)
+
+    def unmerge_adapter(self) -> None:
+        self.base_model.unmerge_adapter()
+
+    def merge_and_unload(
+        self, progressbar: bool = False, safe_merge: bool = False, adapter_names: list[str] | None = None
+    ) -> nn.Module:
+        """The user's model with the active (or named) adapters merged for good, adapter layers gone.
+
+        Weights are rounded as :meth:`merge_adapter` says, and the exact values are gone with their layers: save the
+        adapter first, or merge into a model that was loaded in float32.
+        """
+        if adapter_names is not None:
+            self.base_model.set_adapter(check_names(adapter_names, "adapter_names"))
+        return self.base_model.unload(merge=True)
+
+    def unload(self) -> nn.Module:
+        """The user's model as it was before, adapter layers gone."""
+        return self.base_model.unload()
+
+    # ---- counting ---------------------------------------------------------------------------------------------------
+
+    def get_nb_trainable_parameters(self) -> tuple[int, int]:
+        """(trainable, all) numbers of parameters."""
+        parameters = list(self.parameters())
+        return sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)
+
+    def print_trainable_parameters(self) -> None:
+        trainable, total = self.get_nb_trainable_parameters()
+        print(
+            f"trainable params: {trainable:,d} || all params: {total:,d} || trainable%: {100 * trainable / total:.4f}"
+        )
+
+    def _gradients(
+        self, config: AdapterConfig, calibration: Calibration | None, paths: list[str] | None = None
+    ) -> dict[str, Tensor] | None:
+        """Calibrate the layers at ``paths``, or the config's targets, where its mask wants a gradient.
+
+        This happens on the base model, whatever is active.
+        """
+        if calibration is None or isinstance(calibration, dict):
+            return calibration
+        if not (isinstance(config, ShiraConfig) and config.mask_fn and wants_gradient(config.mask_fn)):
+            return None
+        if paths is None:
+            paths = find_targets(self.base_model.model, dict(self.base_model.base_modules()), config)
+        with self.base_model.disable_adapter():
+            return calibrate(self.base_model.model, paths, calibration)

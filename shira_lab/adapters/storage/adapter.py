@@ -1,0 +1,234 @@
+"""Adapters on disk, in PEFT's layout: ``adapter_config.json`` and ``adapter_model.safetensors``.
+
+Saving is atomic. Loading checks everything, config and tensors against each other and against the model, before it
+changes anything: an adapter may come from a stranger.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from shira_lab.adapters.config import AdapterConfig, LoraConfig
+from shira_lab.adapters.modules_to_save import find_modules_to_save, with_task_head
+from shira_lab.adapters.storage.compact import pack, unpack
+from shira_lab.adapters.storage.files import read_json, writing
+from shira_lab.adapters.storage.folder import find_files, read_config, write_folder
+from shira_lab.adapters.storage.tensor_files import COMPACT_NAME, WEIGHTS_NAME, encode, read_tensors
+from shira_lab.adapters.targets import find_targets
+from shira_lab.adapters.tree import AdapterTree
+from shira_lab.adapters.tuner import AdapterModel
+from shira_lab.budget import Shape, check_budget
+from shira_lab.errors import StorageError, expect
+from shira_lab.layers import ShiraAdapter
+from shira_lab.layers.kinds import is_conv1d
+from shira_lab.masks.positions import from_indices, shape_of
+
+PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True)
+class LoadedAdapter:
+    """The tensors of an adapter, found valid for a model."""
+
+    positions: dict[str, Tensor]  # by layer path, sorted; SHiRA only
+    tensors: dict[str, Tensor]  # by "<path>.<parameter>", in the order of the positions
+
+
+class Expected(NamedTuple):
+    """What a tensor of the file should be; floating-point numbers may come in any precision."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+class LoadResult(NamedTuple):
+    """What PyTorch's ``load_state_dict`` returns. Both lists are empty where a name too many or too few is an error."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+def adapter_tensors(model: AdapterTree, name: str) -> dict[str, Tensor]:
+    """The tensors of an adapter under PEFT's names."""
+    tensors: dict[str, Tensor] = {}
+    for path, layer in model.adapter_layers():
+        if name not in layer.adapters:
+            continue
+        adapter = layer.adapters[name]
+        tensors |= {f"{PREFIX}{path}.{key}": value for key, value in adapter.state_dict().items()}
+        if isinstance(adapter, ShiraAdapter):
+            tensors[f"{PREFIX}{path}.shira_indices"] = adapter.shira_indices
+    for path, wrapper in model.wrapped_modules():
+        if name in wrapper.modules_to_save:
+            state = wrapper.modules_to_save[name].state_dict()
+            tensors |= {f"{PREFIX}{path}.{key}": value for key, value in state.items()}
+    return tensors
+
+
+def save_adapter(model: AdapterModel, name: str, folder: Path, file: str = WEIGHTS_NAME) -> None:
+    """Write an adapter into ``folder``, whole or not at all; see :mod:`shira_lab.adapters.storage.folder`.
+
+    Args:
+        file: one of :data:`~shira_lab.adapters.storage.tensor_files.TENSOR_FILES`. PEFT does not read
+            :data:`COMPACT_NAME`, the form of :mod:`shira_lab.adapters.storage.compact`.
+
+    Raises:
+        StorageError: when the folder cannot be written, or holds an adapter of another kind.
+    """
+    config = model.recorded_config(name)
+    _check_same_kind(folder, config)
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in adapter_tensors(model, name).items()}
+    config = config.copy(inference_mode=True)
+    if file == COMPACT_NAME:
+        shapes = {PREFIX + path: shape_of(layer.base_layer) for path, layer in model.adapter_layers()}
+        tensors = pack(tensors, config, shapes)
+    write_folder(folder, file, encode(tensors, file), config.to_json().encode())
+
+
+def read_adapter(
+    model: AdapterModel, folder: Path, config: AdapterConfig | None = None
+) -> tuple[AdapterConfig, LoadedAdapter]:
+    """Read the adapter in ``folder`` and check it against ``model``, which is only looked at.
+
+    Args:
+        config: to use instead of the folder's; the tensors have to fit it all the same.
+
+    Raises:
+        StorageError: naming file, tensor and reason, when anything does not fit.
+        ConfigError: when the config cannot work for this model.
+    """
+    if config is not None:
+        expect(config, AdapterConfig, "config", "a ShiraConfig or LoraConfig")
+    file = find_files(folder)[1]
+    compact = file.name == COMPACT_NAME  # it leaves out what the seed in the folder's own config gives
+    stored = read_config(folder) if config is None or compact else config
+    config = with_task_head(model.model, config or stored)
+    modules = dict(model.base_modules())
+    paths = find_targets(model.model, modules, config)
+    found = _without_prefix(str(file), read_tensors(file))
+    if compact:
+        found = unpack(found, stored, {path: shape_of(modules[path]) for path in paths})
+    expected = _expected_tensors(model.model, modules, paths, config)
+    return config, check_tensors(str(file), found, expected, {path: shape_of(modules[path]) for path in paths})
+
+
+def check_tensors(
+    source: str, found: dict[str, Tensor], expected: dict[str, Expected], shapes: dict[str, Shape]
+) -> LoadedAdapter:
+    """The tensors by "<path>.<parameter>", with positions of layers of these shapes put in order.
+
+    ``found`` is used up, so that no tensor is held twice.
+
+    Raises:
+        StorageError: naming ``source``, tensor and reason, when anything is not as expected.
+    """
+    _check_names(source, set(expected), set(found))
+    for key, like in expected.items():
+        _check_tensor(source, key, found[key], like)
+    positions: dict[str, Tensor] = {}
+    for key in [key for key in found if key.endswith(".shira_indices")]:
+        path = key.removesuffix(".shira_indices")
+        flat = _check_positions(source, key, found.pop(key), shapes[path])
+        if not _rises(flat):
+            flat, order = flat.sort()
+            if not _rises(flat):
+                raise StorageError(f"{source}: tensor '{key}' holds a position twice.")
+            found[f"{path}.shira_weight"] = found[f"{path}.shira_weight"][order]
+        positions[path] = flat
+    return LoadedAdapter(positions, found)
+
+
+@torch.no_grad()
+def fill_adapter(model: AdapterTree, name: str, loaded: LoadedAdapter) -> None:
+    """Copy what was read into the adapter ``name``, which has been added with its config and positions."""
+    owners: dict[str, nn.Module] = {
+        path: layer.adapters[name] for path, layer in model.adapter_layers() if name in layer.adapters
+    }
+    owners |= {path: w.modules_to_save[name] for path, w in model.wrapped_modules() if name in w.modules_to_save}
+    for path, owner in owners.items():
+        for key, parameter in owner.state_dict(keep_vars=True).items():
+            parameter.copy_(loaded.tensors[f"{path}.{key}"])
+
+
+def _without_prefix(source: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    strange = [key for key in tensors if not key.startswith(PREFIX)]
+    if strange:
+        raise StorageError(
+            f"{source}: tensor '{strange[0]}' does not begin with '{PREFIX}' as an adapter's tensors do."
+        )
+    return {key.removeprefix(PREFIX): value for key, value in tensors.items()}
+
+
+def _expected_tensors(
+    model: nn.Module, modules: dict[str, nn.Module], paths: list[str], config: AdapterConfig
+) -> dict[str, Expected]:
+    expected: dict[str, Expected] = {}
+    for path in paths:
+        shape, r = shape_of(modules[path]), config.r_for(path)
+        if isinstance(config, LoraConfig):
+            out_features, in_features = shape[::-1] if is_conv1d(modules[path]) else shape
+            expected[f"{path}.lora_A.weight"] = Expected((r, in_features), torch.float32)
+            expected[f"{path}.lora_B.weight"] = Expected((out_features, r), torch.float32)
+        else:
+            k = check_budget(r, shape, f"layer '{path}'")
+            expected[f"{path}.shira_weight"] = Expected((k,), torch.float32)
+            expected[f"{path}.shira_indices"] = Expected((2, k), torch.int32)
+    for path in find_modules_to_save(model, config.modules_to_save):
+        module = model.get_submodule(path)
+        state = getattr(module, "original_module", module).state_dict()
+        expected |= {f"{path}.{key}": Expected(tuple(value.shape), value.dtype) for key, value in state.items()}
+    return expected
+
+
+def _check_names(source: str, expected: set[str], found: set[str]) -> None:
+    for names, problem in ((expected - found, "is missing"), (found - expected, "is not expected")):
+        if names:
+            raise StorageError(
+                f"{source}: tensor '{min(names)}' {problem} ({len(names)} such). Is it an adapter of this model, saved "
+                "with this config?"
+            )
+
+
+def _check_tensor(source: str, key: str, tensor: Tensor, like: Expected) -> None:
+    if tuple(tensor.shape) != like.shape:
+        raise StorageError(
+            f"{source}: tensor '{key}' has shape {tuple(tensor.shape)}; the model and config need {like.shape}."
+        )
+    usable = {like.dtype}
+    if like.dtype.is_floating_point or key.endswith(".shira_indices"):
+        usable |= {torch.float32, torch.float64, torch.float16, torch.bfloat16}
+    if not like.dtype.is_floating_point:
+        usable |= {torch.int32, torch.int64}
+    if tensor.dtype not in usable:
+        raise StorageError(f"{source}: tensor '{key}' has dtype {tensor.dtype}, which cannot be used there.")
+    if tensor.dtype.is_floating_point and not bool(torch.isfinite(tensor).all()):
+        raise StorageError(f"{source}: tensor '{key}' holds NaN or infinite values.")
+
+
+def _check_positions(source: str, key: str, indices: Tensor, shape: Shape) -> Tensor:
+    """Flat positions of (2, k) rows and columns; PEFT on Windows stores them as floats."""
+    if indices.dtype.is_floating_point and bool((indices != indices.round()).any()):
+        raise StorageError(f"{source}: tensor '{key}' holds positions that are no whole numbers.")
+    if any(int(line.min()) < 0 or int(line.max()) >= limit for line, limit in zip(indices, shape, strict=True)):
+        raise StorageError(f"{source}: tensor '{key}' holds positions outside the weight of shape {shape}.")
+    return from_indices(indices, shape)
+
+
+def _rises(positions: Tensor) -> bool:
+    return bool((positions[1:] > positions[:-1]).all())
+
+
+def _check_same_kind(folder: Path, config: AdapterConfig) -> None:
+    with writing(folder):
+        there = find_files(folder)[0]
+        if not there.is_file():
+            return
+    kind = read_json(there).get("peft_type")
+    if kind != config.peft_type:
+        raise StorageError(
+            f"{folder} holds a {kind} adapter; saving this {config.peft_type} adapter there would overwrite it. "
+            "Choose another folder, or delete that one first."
+        )

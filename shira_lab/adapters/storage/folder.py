@@ -1,0 +1,73 @@
+"""An adapter's folder: two files that change together, so that a crash leaves the old adapter or the new one.
+
+Two renames cannot be made one. The new config therefore waits under a name that holds the SHA-256 of its tensors:
+
+    1. .adapter_config.json.<digest>   the new config, waiting
+    2. adapter_model.safetensors       the new tensors take the old ones' place: from now on the new adapter is read
+    3. (other forms of the tensors)    removed
+    4. adapter_config.json             the waiting config takes the old one's place
+
+After a crash before 2 the waiting config fits no tensors and is passed over; after one between 2 and 4 it fits, and is
+read in the old one's stead. Reading changes nothing; the next save tidies up.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from shira_lab.adapters.config import CONFIG_NAME, AdapterConfig
+from shira_lab.adapters.storage.files import read_json, sync_folder, write_beside, writing
+from shira_lab.adapters.storage.tensor_files import TENSOR_FILES, find_tensors
+
+_WAITING = re.compile(rf"\.{re.escape(CONFIG_NAME)}\.([0-9a-f]{{64}})")
+_LEFT_OVER = re.compile(rf"\.({'|'.join(map(re.escape, (CONFIG_NAME, *TENSOR_FILES)))})\..+")
+
+
+def write_folder(folder: Path, file: str, tensors: bytes, config: bytes) -> None:
+    """Make ``folder`` hold this adapter and no other; ``file`` is the name of the tensors' file.
+
+    Raises:
+        StorageError: when it cannot be written; what was there is unchanged.
+    """
+    new_tensors = write_beside(folder / file, tensors)
+    try:
+        new_config = write_beside(folder / CONFIG_NAME, config)
+        with writing(folder / file):
+            waiting = folder / f".{CONFIG_NAME}.{hashlib.sha256(tensors).hexdigest()}"
+            os.replace(new_config, waiting)
+            sync_folder(folder)
+            os.replace(new_tensors, folder / file)
+            sync_folder(folder)
+    finally:
+        new_tensors.unlink(missing_ok=True)
+    with writing(folder / CONFIG_NAME):
+        for other in set(TENSOR_FILES) - {file}:
+            (folder / other).unlink(missing_ok=True)
+        os.replace(waiting, folder / CONFIG_NAME)
+        sync_folder(folder)
+    for path in folder.iterdir():
+        if _LEFT_OVER.fullmatch(path.name):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def find_files(folder: Path) -> tuple[Path, Path]:
+    """The config and the tensors of the adapter in ``folder``; their usual names where there are none."""
+    waiting = {match[1]: path for path in folder.glob(".*") if (match := _WAITING.fullmatch(path.name))}
+    for tensors in [folder / name for name in TENSOR_FILES if waiting and (folder / name).is_file()]:
+        with tensors.open("rb") as file:
+            config = waiting.get(hashlib.file_digest(file, "sha256").hexdigest())
+        if config:
+            return config, tensors
+    return folder / CONFIG_NAME, find_tensors(folder)
+
+
+def read_config(folder: Path) -> AdapterConfig:
+    """The config of the adapter in ``folder``.
+
+    Raises:
+        StorageError, ConfigError: when there is none that can be read.
+    """
+    return AdapterConfig.from_dict(read_json(find_files(folder)[0]))

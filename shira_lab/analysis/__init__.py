@@ -1,0 +1,1 @@
+"""What an update is: its rank, its spectrum, what it shares with others, what it costs."""

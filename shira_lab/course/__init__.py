@@ -1,0 +1,1 @@
+"""What the lessons show: comparisons, measurements, figures, apps and exercises."""

@@ -1,0 +1,75 @@
+"""The exercises of the lessons: ``check(your_function)`` finds the one that your function is named after."""
+
+from shira_lab.course.exercises.block import BLOCK
+from shira_lab.course.exercises.budgets import LARGEST_R
+from shira_lab.course.exercises.choosing import OPPOSED
+from shira_lab.course.exercises.comparisons import COMPARE_SEEDS
+from shira_lab.course.exercises.exact_merge import EXACT_MERGE
+from shira_lab.course.exercises.exercise import Exercise, Solution, Verdict
+from shira_lab.course.exercises.fine_tune import TRAINED_NUMBERS
+from shira_lab.course.exercises.fusion import FUSE, SECOND_CONFIG
+from shira_lab.course.exercises.magnitude import MAGNITUDE
+from shira_lab.course.exercises.masks import DISJOINT
+from shira_lab.course.exercises.own_masks import OWN_MASKS
+from shira_lab.course.exercises.rank import RANK_BOUND, REPAIRED_MAGNITUDE
+from shira_lab.course.exercises.speed import SAMPLED_GRADIENT
+from shira_lab.course.exercises.start_here import FULL_RANK
+from shira_lab.course.exercises.sure_rank import ALWAYS_FULL_RANK, FEWEST
+from shira_lab.errors import ShiraError
+
+__all__ = ["EXERCISES", "Exercise", "Verdict", "check", "solution"]
+
+#: All exercises by name, in the order of the lessons.
+EXERCISES = {
+    exercise.name: exercise
+    for exercise in (
+        FULL_RANK,
+        DISJOINT,
+        LARGEST_R,
+        RANK_BOUND,
+        REPAIRED_MAGNITUDE,
+        TRAINED_NUMBERS,
+        COMPARE_SEEDS,
+        OPPOSED,
+        MAGNITUDE,
+        BLOCK,
+        FEWEST,
+        ALWAYS_FULL_RANK,
+        OWN_MASKS,
+        EXACT_MERGE,
+        SECOND_CONFIG,
+        FUSE,
+        SAMPLED_GRADIENT,
+    )
+}
+
+
+class Code(str):
+    """Source code that a notebook shows as it is."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def check(answer: Solution) -> Verdict:
+    """What the exercise's check says of your function; an error that your function raises is a finding, too.
+
+    Raises:
+        ShiraError: when no exercise asks for a function of this name.
+    """
+    exercise = _find(getattr(answer, "__name__", repr(answer)))
+    try:
+        return exercise.check(answer)
+    except Exception as error:  # whatever a learner's code may raise
+        return Verdict(False, f"Your function stopped with {type(error).__name__}: {error}")
+
+
+def solution(name: str) -> Code:
+    """The solution of the exercise whose function has this name."""
+    return Code(_find(name).answer)
+
+
+def _find(name: str) -> Exercise:
+    if name not in EXERCISES:
+        raise ShiraError(f"No exercise asks for a function named {name!r}; there are {', '.join(EXERCISES)}.")
+    return EXERCISES[name]

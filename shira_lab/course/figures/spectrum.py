@@ -1,0 +1,33 @@
+"""Singular values of updates: how far a spectrum reaches is the rank, and the other ranks measure how flat it lies."""
+
+from collections.abc import Mapping
+
+import plotly.graph_objects as go
+
+from shira_lab.analysis.spectrum import Spectrum
+from shira_lab.course.figures.theme import HEIGHT, PALETTE, Figure, themed
+
+LEGEND_LINE = 22  # height of a curve's name below the plot, in pixels
+
+
+def ranks_in_words(spectrum: Spectrum) -> str:
+    """ "rank 192, stable rank 58.1, effective rank 120.4" """
+    return f"rank {spectrum.rank}, stable rank {spectrum.stable_rank:.1f}, effective rank {spectrum.effective_rank:.1f}"
+
+
+def spectrum_figure(spectra: Spectrum | Mapping[str, Spectrum], title: str = "Singular values of the update") -> Figure:
+    """One curve for each spectrum, on a logarithmic axis; a curve ends where its values are zero, at the rank."""
+    named = {"update": spectra} if isinstance(spectra, Spectrum) else spectra
+    traces = [
+        go.Scatter(
+            x=list(range(1, one.rank + 1)),
+            y=one.values[: one.rank].tolist(),
+            name=f"{name}: {ranks_in_words(one)}",
+            mode="lines+markers" if one.rank <= 32 else "lines",
+            line={"color": PALETTE[number % len(PALETTE)], "width": 2.5},
+        )
+        for number, (name, one) in enumerate(named.items())
+    ]
+    figure = themed(traces, title, "index of the singular value", "singular value", yaxis_type="log", showlegend=True)
+    figure.update_layout(height=HEIGHT + LEGEND_LINE * max(0, len(named) - 2))  # the margin has room for two
+    return figure.update_yaxes(exponentformat="power", dtick=1, automargin=True).update_xaxes(rangemode="tozero")

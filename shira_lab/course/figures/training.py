@@ -1,0 +1,118 @@
+"""A training run as curves: its loss against the entropy floor, and the ranks of the update as it grows.
+
+The curves are computed apart from their look, so that a live figure can take new points and keep everything else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from shira_lab.course.figures.theme import BLUE, GREEN, GREY, HEIGHT, ORANGE, PURPLE, TEMPLATE, Figure, themed
+from shira_lab.training.history import History
+
+STEP, LOSS, RANK = "step", "loss (nats/token)", "rank of the update"
+_MEASURES = {"rank": BLUE, "effective_rank": GREEN, "stable_rank": PURPLE}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The points of one line; ``text`` is shown where the mouse rests on them."""
+
+    x: Sequence[float | None]
+    y: Sequence[float | None]
+    text: Sequence[str | None] = ()
+
+
+def loss_curves(history: History) -> list[Curve]:
+    """Training loss, held-out loss, and the floor of the held-out stories as a level line, where it is known."""
+    evals = history.evals
+    floor = (evals[-1].floor or None) if evals else None
+    return [
+        Curve([point.step for point in history.steps], [point.loss for point in history.steps]),
+        Curve([point.step for point in evals], [point.loss for point in evals]),
+        Curve([0, history.settings.steps], [floor, floor]),
+    ]
+
+
+def rank_curves(history: History) -> list[Curve]:
+    """For each measure of rank a curve of the mean over layers, and one that holds all layers, cut between them."""
+    steps = sorted({point.step for point in history.ranks})
+    curves = []
+    for measure in _MEASURES:
+        means = [fmean(getattr(p, measure) for p in history.ranks if p.step == step) for step in steps]
+        x: list[float | None] = []
+        y: list[float | None] = []
+        text: list[str | None] = []
+        for layer in history.layers:
+            points = history.ranks_of(layer)
+            x += [*(p.step for p in points), None]
+            y += [*(float(getattr(p, measure)) for p in points), None]
+            text += [*(layer for _ in points), None]
+        curves += [Curve(steps, means), Curve(x, y, text)]
+    return curves
+
+
+def training_curves(history: History) -> list[Curve]:
+    """The curves of :func:`training_figure`, in its order."""
+    return loss_curves(history) + rank_curves(history)
+
+
+def loss_figure(history: History) -> Figure:
+    """The losses of a run. What is left between held-out loss and floor is what the model has yet to learn."""
+    title = f"Loss of {history.settings.label}"
+    return _from_zero(themed(_loss_traces(history), title, STEP, LOSS), history)
+
+
+def rank_figure(history: History) -> Figure:
+    """Rank, effective rank and stable rank of the update: the mean over layers, and each layer as a thin line."""
+    title = f"Ranks of the update of {history.settings.label}"
+    return _from_zero(themed(_rank_traces(history), title, STEP, RANK), history)
+
+
+def training_figure(history: History) -> Figure:
+    """:func:`loss_figure` and :func:`rank_figure` side by side."""
+    figure = Figure(make_subplots(rows=1, cols=2, horizontal_spacing=0.11))
+    for trace in _loss_traces(history):
+        figure.add_trace(trace, row=1, col=1)
+    for trace in _rank_traces(history):
+        figure.add_trace(trace.update(legend="legend2"), row=1, col=2)
+    beside = {**TEMPLATE.layout.legend.to_plotly_json(), "x": 0.555}
+    figure.update_layout(template=TEMPLATE, height=HEIGHT, title_text=history.settings.label, legend2=beside)
+    figure.update_xaxes(title_text=STEP)
+    figure.update_yaxes(title_text=LOSS, col=1).update_yaxes(title_text=RANK, col=2)
+    return _from_zero(figure, history)
+
+
+def _from_zero(figure: Figure, history: History) -> Figure:
+    """The axes reach to the last step that is planned, so that they stand still while the run goes on."""
+    return figure.update_xaxes(range=[0, history.settings.steps]).update_yaxes(rangemode="tozero")
+
+
+def _loss_traces(history: History) -> list[go.Scatter]:
+    training, held_out, floor = loss_curves(history)
+    return [
+        _trace(training, "training loss", ORANGE, width=1.5),
+        _trace(held_out, "held-out loss", BLUE, mode="lines+markers"),
+        _trace(floor, "entropy floor", GREY, dash="dash"),
+    ]
+
+
+def _rank_traces(history: History) -> list[go.Scatter]:
+    curves = rank_curves(history)
+    traces = []
+    for (measure, colour), mean, layers in zip(_MEASURES.items(), curves[::2], curves[1::2], strict=True):
+        name = measure.replace("_", " ")
+        traces.append(_trace(mean, name, colour, mode="lines+markers"))
+        thin = _trace(layers, f"{name} of each layer", colour, width=1)
+        traces.append(thin.update(opacity=0.35, showlegend=False))
+    return traces
+
+
+def _trace(
+    curve: Curve, name: str, colour: str, width: float = 2.5, mode: str = "lines", dash: str = "solid"
+) -> go.Scatter:
+    line = {"color": colour, "width": width, "dash": dash}
+    return go.Scatter(x=curve.x, y=curve.y, text=curve.text, name=name, mode=mode, line=line, hoverinfo="x+y+text+name")

@@ -1,0 +1,85 @@
+"""A mask with everything that is said about it: picture and margins, density, singular values, facts, status line."""
+
+from collections.abc import Callable
+from functools import partial
+
+import ipywidgets
+import torch
+
+from shira_lab.analysis.spectrum import Spectrum
+from shira_lab.budget import Shape, density
+from shira_lab.course.figures.budget import ADVICE
+from shira_lab.course.figures.theme import BLUE, VERMILLION
+from shira_lab.course.widgets.aside import Aside
+from shira_lab.course.widgets.controls import Status, in_words, row, table
+from shira_lab.course.widgets.layer_mask import LayerMask
+from shira_lab.course.widgets.pictures import MaskCanvas, SpectrumPlot
+from shira_lab.course.widgets.resting import WhenResting
+
+#: m * n * min(m, n) up to which singular values follow every move of the slider, in about 100 ms; else its last.
+QUICK = 5e8
+SCALE = 2 * ADVICE  # density at which the bar is full: the advice stands in its middle
+
+
+class MaskPanel:
+    """Part of an app. Widgets: ``mask``, ``density``, ``spectrum``, ``facts``, ``status``, all of them in ``view``."""
+
+    def __init__(self) -> None:
+        self.mask, self.spectrum = MaskCanvas(), SpectrumPlot()
+        self.density, self.facts, self.status = ipywidgets.HTML(), ipywidgets.HTML(), Status()
+        beside = ipywidgets.VBox([self.density, self.spectrum, self.facts], layout={"flex": "1 1 260px"})
+        self.pictures = row(self.mask, beside, gap="8px 24px")
+        self.view = ipywidgets.VBox([self.pictures, self.status])
+        self._aside: Aside[Spectrum] = Aside()
+        self._resting = WhenResting()
+
+    def show(self, make: Callable[[], LayerMask], shape: Shape, remark: Callable[[], str]) -> None:
+        """Draw the mask that ``make`` gives for a weight of ``shape``; its singular values follow when they are known.
+
+        Whatever ``make`` raises, as a learner's own mask function may, is said in the status line; else the budget
+        and a remark.
+        """
+        m, n = shape
+        quick = m * n * min(m, n) <= QUICK
+        if not quick:
+            self.rest()
+        try:
+            mask = make()
+        except Exception as error:
+            self.rest()
+            self.mask.show(torch.empty(0, dtype=torch.int64), shape)
+            self.spectrum.show({})
+            self.density.value = self.facts.value = ""
+            self.status.say(in_words(error), error=True)
+            return
+        self.mask.show(mask.positions, shape, mask.profile)
+        self.density.value = density_bar(density(mask.r, shape))
+        self.status.say(f"{mask.budget_in_words()} {remark()}".rstrip())
+        follow = partial(self._aside.run, lambda: mask.spectrum, lambda _: self._show_facts(mask))
+        self._resting.run([follow], at_once=quick)
+
+    def rest(self) -> None:
+        """Forget what waits to be drawn."""
+        self._resting.cancel()
+        self._aside.cancel()
+
+    def _show_facts(self, mask: LayerMask) -> None:
+        self.spectrum.show(mask.spectrum)
+        self.facts.value = table(mask.facts())
+
+
+def density_bar(share: float) -> str:
+    """A density in [0, 1] as a bar with the advice in its middle; beyond twice the advice it is full."""
+    width, full = 400, min(1.0, share / SCALE)
+    colour = BLUE if share <= ADVICE else VERMILLION
+    name = f"density {share:.2%}, advice: at most {ADVICE:.0%}"
+    return (
+        f'<svg role="img" aria-label="{name}" width="{width}" height="36" viewBox="0 0 {width} 36" '
+        f'style="max-width:100%;display:block" font-size="12" fill="currentColor">'
+        f'<text x="0" y="12">density {share:.2%}</text>'
+        f'<text x="{width / 2}" y="12" text-anchor="middle">advice {ADVICE:.0%}</text>'
+        f'<text x="{width}" y="12" text-anchor="end">{SCALE:.0%} and more</text>'
+        f'<rect x="0" y="18" width="{width}" height="12" fill="#E5E5E5"/>'
+        f'<rect x="0" y="18" width="{width * full:.1f}" height="12" fill="{colour}"/>'
+        f'<path d="M{width / 2} 15v18" stroke="#000" stroke-width="2"/></svg>'
+    )

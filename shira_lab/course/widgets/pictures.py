@@ -1,0 +1,113 @@
+"""Pictures that follow a slider without lag: the kernel sends a few bytes, the browser draws them.
+
+A 768 x 768 mask is 74 kB of packed bits, or 18 kB as it is shown; as a plotly heatmap it would be megabytes of JSON.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import anywidget
+import numpy as np
+import torch
+import traitlets
+from numpy.typing import NDArray
+from torch import Tensor
+
+from shira_lab.analysis.spectrum import Spectrum
+from shira_lab.budget import Shape
+from shira_lab.course.figures import MaskProfile, mask_pixels, ranks_in_words
+from shira_lab.course.figures.margins import Bars
+from shira_lab.course.figures.mask import VIEW_PIXELS, pooling
+from shira_lab.course.figures.overlap import COLOURS, overlap_pixels
+from shira_lab.course.figures.png import depth_of, packed
+from shira_lab.course.figures.theme import BLUE, PALETTE, PAPER
+from shira_lab.course.widgets.controls import STATIC
+
+
+class MaskCanvas(anywidget.AnyWidget):
+    """A mask or two, one pixel for each entry, or for a square of entries where the weight is large.
+
+    Attributes:
+        bits: the pixels' codes, row by row, with as many bits each as the palette needs.
+        rows, columns: the longest of the bars along the margins is that of the largest count; empty for no bars.
+        empty_rows, empty_columns: lines of pixels in which a row or column has no entry.
+    """
+
+    _esm = STATIC / "mask_canvas.js"
+    _css = STATIC / "mask_canvas.css"
+
+    bits = traitlets.Bytes(b"\0").tag(sync=True)
+    shape = traitlets.Tuple(traitlets.Int(), traitlets.Int(), default_value=(1, 1)).tag(sync=True)
+    palette = traitlets.List(traitlets.Unicode(), [PAPER, BLUE]).tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+    caption = traitlets.Unicode().tag(sync=True)
+    rows = traitlets.Bytes().tag(sync=True)
+    columns = traitlets.Bytes().tag(sync=True)
+    empty_rows = traitlets.Bytes().tag(sync=True)
+    empty_columns = traitlets.Bytes().tag(sync=True)
+
+    def show(
+        self, positions: Tensor, shape: Shape, profile: MaskProfile | None = None, ink: str = BLUE, caption: str = ""
+    ) -> None:
+        """Draw the mask of these flat positions in an (m, n) weight, with the counts of its ``profile`` along it."""
+        alt = f"Mask of a {shape[0]} x {shape[1]} weight: {len(positions):,} entries train."
+        side = pooling(shape, VIEW_PIXELS)
+        if side > 1:
+            alt += f" A pixel stands for {side} x {side} entries and is set if any of them trains."
+        with self.hold_sync():
+            self._draw(mask_pixels(positions, shape, VIEW_PIXELS).view(np.uint8), (PAPER, ink))
+            self.alt, self.caption = alt, caption
+            self.rows = self.columns = self.empty_rows = self.empty_columns = b""
+            if profile is not None:
+                self._draw_margins(profile, side)
+
+    def show_overlap(self, first: Tensor, second: Tensor, shape: Shape, alt: str, caption: str) -> None:
+        """Draw two masks of an (m, n) weight over each other, in three colours."""
+        with self.hold_sync():
+            self._draw(overlap_pixels(first, second, shape), COLOURS)
+            self.alt, self.caption = alt, caption
+
+    def _draw(self, codes: NDArray[np.uint8], palette: Sequence[str]) -> None:
+        self.bits, self.shape = packed(codes, depth_of(len(palette))).tobytes(), codes.shape
+        self.palette = list(palette)
+
+    def _draw_margins(self, profile: MaskProfile, side: int) -> None:
+        rows, columns = Bars.of(profile.rows, side), Bars.of(profile.columns, side)
+        self.rows, self.columns = rows.heights.tobytes(), columns.heights.tobytes()
+        self.empty_rows, self.empty_columns = rows.empty.tobytes(), columns.empty.tobytes()
+        self.alt += f" {profile.empty_rows} rows and {profile.empty_columns} columns have none."
+        self.caption = (
+            f"Bars: entries of each row, at most {profile.rows.max():,}, and of each column, at most "
+            f"{profile.columns.max():,}. Orange: without an entry."
+        )
+
+
+class SpectrumPlot(anywidget.AnyWidget):
+    """Singular values on a logarithmic axis, one curve or several; each ends at its rank.
+
+    Attributes:
+        values: those of all curves in float32, one curve behind the other.
+        curves: for each its name, its colour and how many values are its.
+    """
+
+    _esm = STATIC / "spectrum_plot.js"
+    _css = STATIC / "spectrum_plot.css"
+
+    values = traitlets.Bytes().tag(sync=True)
+    curves = traitlets.List(traitlets.Dict(), []).tag(sync=True)
+    places = traitlets.Int(1).tag(sync=True)
+    y_title = traitlets.Unicode("singular value").tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+
+    def show(self, spectra: Spectrum | Mapping[str, Spectrum]) -> None:
+        """Draw the singular values that are not zero; of several spectra, each in the next colour of the palette."""
+        named = {"": spectra} if isinstance(spectra, Spectrum) else spectra
+        curves = [one.values[: one.rank].float() for one in named.values()]
+        words = "; ".join(f"{name} {ranks_in_words(one)}".strip() for name, one in named.items())
+        with self.hold_sync():
+            self.values = torch.cat(curves).numpy().tobytes() if curves else b""
+            self.curves = [
+                {"name": name, "colour": PALETTE[number % len(PALETTE)], "length": len(curve)}
+                for number, (name, curve) in enumerate(zip(named, curves, strict=True))
+            ]
+            self.places = max((min(one.shape) for one in named.values()), default=1)
+            self.alt = f"Singular values: {words}, at most {self.places} possible."

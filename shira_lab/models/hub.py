@@ -1,0 +1,186 @@
+"""Where models come from: the package itself, a folder, the local cache, and only then the hub.
+
+A hub that cannot give a model is found out in seconds, with a sentence that says what to do instead. Weights are read
+as numbers only: safetensors, or a pickle that may hold nothing else; code that lies beside a model never runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+from tqdm.auto import tqdm
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from shira_lab.analysis.costs import in_units
+from shira_lab.errors import ShiraError
+from shira_lab.models.download import HubTrouble, Progress, fetch
+
+EMBEDDED = "embedded"
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # the first kind that a repository has is taken
+CONFIG = ("config.json",)
+INSTEAD = "Use the folder of a saved model, or 'embedded', the model inside the package, which needs no network."
+
+
+class HubError(ShiraError):
+    """The hub did not give a model."""
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython shows this in the place of a traceback, which would only tell how a download works."""
+        return [str(self)]
+
+
+def load_model(
+    name: str | Path = EMBEDDED, on_progress: Progress | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A causal language model and its tokenizer, in float32 on the CPU and in evaluation mode.
+
+    Args:
+        name: "embedded" for the small model inside the package, a folder written by ``save_pretrained``, or the
+            name of a model on the hub such as "facebook/opt-125m"; the local cache is asked before the network.
+        on_progress: called with the bytes that are here and those in all while a model is downloaded; None says the
+            size and draws a bar on stderr.
+
+    Raises:
+        ShiraError: there is no such model, it cannot be reached, or it cannot be loaded without running code
+            of its own.
+    """
+    if name == EMBEDDED:
+        with as_file(files("shira_lab.models") / "embedded") as folder:
+            return _load(folder)
+    folder = _as_folder(name)
+    return _load(
+        folder if folder.is_dir() else _cached(str(name), WEIGHTS) or _download(str(name), _usable, on_progress)
+    )
+
+
+def is_here(name: str | Path) -> bool:
+    """Whether :func:`load_model` needs no network for this name.
+
+    Raises:
+        ShiraError: no model can have this name.
+    """
+    return name == EMBEDDED or _as_folder(name).is_dir() or _cached(str(name), WEIGHTS) is not None
+
+
+def load_config(name: str | Path = EMBEDDED) -> PreTrainedConfig:
+    """The configuration of a model alone, found as :func:`load_model` finds the model.
+
+    Raises:
+        ShiraError: there is no such model, it cannot be reached, or its configuration needs code of its own.
+    """
+    if name == EMBEDDED:
+        with as_file(files("shira_lab.models") / "embedded") as folder:
+            return _read_config(folder)
+    folder = _as_folder(name)
+    return _read_config(
+        folder if folder.is_dir() else _cached(str(name), CONFIG) or _download(str(name), lambda _: CONFIG)
+    )
+
+
+def _as_folder(name: Any) -> Path:
+    if not isinstance(name, str | Path) or name == "":
+        raise ShiraError(f"`name` should be 'embedded', a model's folder or its name on the hub; got {name!r}.")
+    return Path(name).expanduser()
+
+
+def _read_config(folder: Path) -> PreTrainedConfig:
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # what a file from anywhere says may fail in any way
+        raise ShiraError(f"no configuration of a model could be read from {folder}: {error}") from error
+
+
+def _load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    with _without_progress_bars():
+        try:
+            # float32: many checkpoints are float16, which transformers would keep and a CPU trains badly in.
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, weights_only=True
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # what files from anywhere say may fail in any way
+            raise ShiraError(f"no causal language model could be loaded from {folder}: {error}") from error
+    if tokenizer.pad_token is None:  # as GPT-2's; what is padded is never looked at
+        tokenizer.pad_token = tokenizer.eos_token
+    return model.eval(), tokenizer
+
+
+def _cached(name: str, needed: Sequence[str]) -> Path | None:
+    """The folder of a hub model in the local cache, if a file that matches one of ``needed`` is there."""
+    try:
+        folder = Path(snapshot_download(name, local_files_only=True))
+    except HFValidationError:
+        raise ShiraError(
+            f"{name!r} is neither a folder nor the name of a model such as 'facebook/opt-125m'. {INSTEAD}"
+        ) from None
+    except LocalEntryNotFoundError:
+        return None
+    return folder if any(any(folder.glob(pattern)) for pattern in needed) else None
+
+
+def _download(name: str, choose: Callable[[Sequence[str]], Sequence[str]], on_progress: Progress | None = None) -> Path:
+    """Fetch the files of a hub model that ``choose`` picks."""
+    missing = f"{name!r} is neither a folder nor in the local cache"
+    endpoint = os.environ.get("HF_ENDPOINT", constants.ENDPOINT).rstrip("/")
+    if constants.HF_HUB_OFFLINE:
+        raise HubError(f"{missing}, and HF_HUB_OFFLINE forbids to ask {endpoint}. {INSTEAD}")
+    try:
+        return fetch(name, endpoint, choose, lambda: on_progress or _progress_bar(name, endpoint))
+    except HubTrouble as trouble:
+        raise HubError(f"{missing}, and {trouble}. {INSTEAD}") from None
+
+
+def _usable(repository: Sequence[str]) -> list[str]:
+    """Configuration, tokenizer, and one of the several kinds of weights that many models have."""
+
+    def there(*patterns: str) -> list[str]:
+        return [name for name in repository if any(fnmatch(name, pattern) for pattern in patterns)]
+
+    weights = next((found for found in (there(kind) for kind in WEIGHTS) if found), [])
+    return [*there("*.json", "*.txt", "*.model"), *weights]
+
+
+def _progress_bar(name: str, endpoint: str) -> Progress:
+    """Says on stderr how much comes before anything does, then draws a bar."""
+    bar: tqdm | None = None
+
+    def show(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            print(f"Downloading {name} once: {in_units(total)} from {endpoint}.", file=sys.stderr)
+            bar = tqdm(total=total, initial=done, unit="B", unit_scale=True, dynamic_ncols=True)
+        bar.update(done - bar.n)
+        if done >= total:
+            bar.close()
+
+    return show
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """Loading a small model takes a moment; a bar would only be noise in a notebook."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -1,7 +1,0 @@
-"""What SHiRA costs in time, measured on the machine at hand, and how that grows with size, tokens, r and density."""
-
-from shira_lab.speed.growth import Growth, Point, shipped
-from shira_lab.speed.layer import ROWS, LayerSetting
-from shira_lab.speed.timing import Ratio, interleave
-
-__all__ = ["ROWS", "Growth", "LayerSetting", "Point", "Ratio", "interleave", "shipped"]

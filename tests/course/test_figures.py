@@ -1,0 +1,163 @@
+"""Figures: plain data in, a picture out that says what the data say."""
+
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shira_lab.analysis.spectrum import spectrum
+from shira_lab.budget import num_params
+from shira_lab.course.figures import (
+    budget_figure,
+    loss_figure,
+    mask_pixels,
+    mask_png,
+    mask_profile,
+    profile_figure,
+    rank_figure,
+    spectrum_figure,
+    training_curves,
+    training_figure,
+)
+from shira_lab.course.figures.theme import PICTURES, PLOTLY
+from shira_lab.training.history import EvalPoint, History, RankPoint, Settings, StepPoint
+
+FLOOR = 0.33
+
+
+def a_run(steps: int = 40) -> History:
+    history = History(Settings(steps=60))
+    for step in range(1, steps + 1):
+        history.steps.append(StepPoint(step, 7 / step, 0.1 * step))
+    for step in range(0, steps + 1, 20):
+        history.evals.append(EvalPoint(step, 7 / (step + 1), FLOOR))
+    for layer in ("layers.0.fc1", "layers.1.fc1"):
+        history.ranks += [RankPoint(step, layer, 190 + step // 20, 20.0, 80.0, (1.0,), (4, 3)) for step in (20, 40)]
+    return history
+
+
+def decode(png: bytes) -> np.ndarray:
+    """The bits of one of our PNGs, by the specification: signature, IHDR, PLTE, IDAT."""
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
+    start = png.index(b"IDAT")
+    data = zlib.decompress(png[start + 4 : start + 4 + int.from_bytes(png[start - 4 : start])])
+    lines = np.frombuffer(data, dtype=np.uint8).reshape(height, -1)
+    assert not lines[:, 0].any()
+    return np.unpackbits(lines[:, 1:], axis=1)[:, :width].astype(bool)
+
+
+masks = st.integers(1, 40).flatmap(
+    lambda m: st.integers(1, 40).flatmap(
+        lambda n: st.tuples(st.just((m, n)), st.lists(st.integers(0, m * n - 1), unique=True))
+    )
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(masks)
+def test_a_picture_of_a_mask_is_the_mask(drawn: tuple[tuple[int, int], list[int]]) -> None:
+    shape, positions = drawn
+    dense = np.zeros(shape, dtype=bool)
+    dense.flat[positions] = True
+    assert (mask_pixels(positions, shape) == dense).all()
+    assert (decode(mask_png(positions, shape)) == dense).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(masks, st.integers(1, 12))
+def test_a_pooled_picture_hides_no_entry_and_adds_none(
+    drawn: tuple[tuple[int, int], list[int]], max_pixels: int
+) -> None:
+    shape, positions = drawn
+    pixels = mask_pixels(positions, shape, max_pixels)
+    assert max(pixels.shape) <= max_pixels
+    side = -(-max(shape) // max_pixels)
+    under = {(p // shape[1] // side, p % shape[1] // side) for p in positions}
+    assert under == set(zip(*map(list, np.nonzero(pixels)), strict=True))
+
+
+@settings(max_examples=40, deadline=None)
+@given(masks)
+def test_a_profile_counts_every_entry_once_in_its_row_and_column(drawn: tuple[tuple[int, int], list[int]]) -> None:
+    shape, positions = drawn
+    profile = mask_profile(positions, shape)
+    assert profile.rows.sum() == profile.columns.sum() == len(positions)
+    assert profile.empty_rows == shape[0] - len({p // shape[1] for p in positions})
+    assert profile.empty_columns == shape[1] - len({p % shape[1] for p in positions})
+
+
+def test_a_profile_figure_names_the_empty_rows() -> None:
+    figure = profile_figure([0, 1, 2], (4, 3))
+    assert [trace.name for trace in figure.data] == ["rows, 3 empty", "columns, 0 empty"]
+    assert list(figure.data[0].y) == [3, 0, 0, 0]
+
+
+def test_positions_may_be_a_tensor() -> None:
+    assert mask_png(torch.tensor([1, 5]), (2, 3)) == mask_png([1, 5], (2, 3))
+
+
+def test_a_spectrum_ends_at_its_rank() -> None:
+    figure = spectrum_figure({"low": spectrum(torch.ones(6, 2) @ torch.ones(2, 5)), "full": spectrum(torch.eye(5))})
+    assert [len(trace.y) for trace in figure.data] == [1, 5]
+    assert figure.layout.yaxis.type == "log"
+    assert figure.data[1].name == "full: rank 5, stable rank 5.0, effective rank 5.0"
+
+
+def test_the_spectrum_of_zero_is_an_empty_curve() -> None:
+    assert len(spectrum_figure(spectrum(torch.zeros(3, 4))).data[0].y) == 0
+
+
+def test_a_loss_figure_holds_the_losses_and_the_floor() -> None:
+    run = a_run()
+    training, held_out, floor = loss_figure(run).data
+    assert list(training.y) == [point.loss for point in run.steps]
+    assert list(held_out.x) == [0, 20, 40]
+    assert list(floor.y) == [FLOOR, FLOOR] and list(floor.x) == [0, run.settings.steps]
+
+
+def test_a_rank_figure_shows_the_mean_and_every_layer() -> None:
+    figure = rank_figure(a_run())
+    assert [trace.name for trace in figure.data[::2]] == ["rank", "effective rank", "stable rank"]
+    assert list(figure.data[0].y) == [191, 192]
+    assert list(figure.data[1].text) == ["layers.0.fc1"] * 2 + [None] + ["layers.1.fc1"] * 2 + [None]
+
+
+def test_a_training_figure_is_drawn_before_the_first_step_and_after_the_last() -> None:
+    assert [len(trace.x) for trace in training_figure(History(Settings())).data] == [0, 0, 2, 0, 0, 0, 0, 0, 0]
+    run = a_run()
+    for trace, curve in zip(training_figure(run).data, training_curves(run), strict=True):
+        assert list(trace.x) == list(curve.x) and list(trace.y) == list(curve.y)
+
+
+def test_a_budget_figure_compares_methods_at_equal_numbers() -> None:
+    figure = budget_figure((192, 192), {"SHiRA": {1: 150, 8: 192}, "LoRA": {1: 1, 8: 8}})
+    assert list(figure.data[0].x) == list(figure.data[1].x) == [num_params(1, (192, 192)), num_params(8, (192, 192))]
+
+
+@pytest.mark.parametrize("figure", [loss_figure(a_run()), rank_figure(a_run()), training_figure(a_run())])
+def test_axes_have_titles_and_units(figure: object) -> None:
+    titles = [axis.title.text for axis in (*figure.select_xaxes(), *figure.select_yaxes())]
+    assert all(titles)
+    assert "step" in titles and {"loss (nats/token)", "rank of the update"} & set(titles)
+
+
+def test_a_displayed_figure_offers_no_upload_and_reads_as_a_line_of_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PICTURES, raising=False)
+    bundle = loss_figure(a_run())._repr_mimebundle_()
+    assert bundle[PLOTLY]["config"]["showSendToCloud"] is False
+    assert bundle["text/plain"] == (
+        "Figure: Loss of SHiRA magnitude, r=8 (training loss; held-out loss; entropy floor)"
+    )
+    assert "image/png" not in bundle
+
+
+def test_figures_need_neither_widgets_nor_transformers() -> None:
+    look = "import shira_lab.course.figures, sys; print(*{'ipywidgets', 'transformers', 'anywidget'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
