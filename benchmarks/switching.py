@@ -25,7 +25,7 @@ def _switcher(model: shira_lab.PeftModel) -> Side:
         name = state["next"]
         model.set_adapter(name, inference_mode=True)
         for layer in layers:
-            layer.sync()
+            layer.merge()
         state["next"] = "a" if name == "b" else "b"
 
     return switch

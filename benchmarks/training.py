@@ -63,6 +63,6 @@ def decoding_ratios(r: int, layers: int = 12, patience_s: float = 30.0) -> dict[
         model.eval()
     shira = models["shira"]
     assert isinstance(shira, shira_lab.PeftModel)
-    with torch.no_grad(), shira.base_model.frozen():
+    with torch.no_grad():
         sides = {name: lambda m=model: m(inputs_embeds=token, use_cache=False) for name, model in models.items()}
         return interleave(sides, "floor", min_rounds=40, patience_s=patience_s)

@@ -44,7 +44,6 @@ def assert_masked_gradient(layer: AdapterLayer, weight: Tensor, tolerance: float
         expected = weight.grad.flatten()[adapter.positions] * adapter.scaling
         error = (adapter.shira_weight.grad - expected).abs().max() / expected.abs().max().clamp_min(1e-30)
         assert error <= tolerance
-    assert not layer._overlay.owed, "a backward pass is still owed"
 
 
 def loss_of(output: Tensor) -> Tensor:

@@ -94,14 +94,10 @@ class PeftModel(PretrainedMixin):
             return self.base_model(*args, **kwargs)
 
     def generate(self, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Any:
-        """The model's ``generate``; ``adapter_names`` as for :meth:`forward`.
-
-        Without them adapters are written once, so that a token costs what the base model's does.
-        """
+        """The model's ``generate``; ``adapter_names`` as for :meth:`forward`."""
         generate: Any = self.base_model.model.generate
         if adapter_names is None:
-            with self.base_model.frozen():
-                return generate(*args, **kwargs)
+            return generate(*args, **kwargs)
         with mixed_batch(self.base_model, adapter_names, [*args, *kwargs.values()]):
             return generate(*args, **kwargs)
 
@@ -145,7 +141,7 @@ class PeftModel(PretrainedMixin):
         self.base_model.add_adapter(adapter_name, peft_config, gradients, autocast_adapter_dtype=autocast_adapter_dtype)
 
     def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
-        """Activate one adapter, or several whose deltas add up. Only entries of the weights that differ are written."""
+        """Activate one adapter, or several whose deltas add up. What was merged is unmerged first."""
         names = [adapter_name] if isinstance(adapter_name, str) else check_names(adapter_name, "adapter_name")
         self.base_model.set_adapter(names, inference_mode)
 

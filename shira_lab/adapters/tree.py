@@ -62,7 +62,7 @@ class AdapterTree(nn.Module):
         """From here on the model is the base model; base weights are back in place, bit for bit."""
         for module in self._switched():
             module.disable_adapters = True
-            if isinstance(module, AdapterLayer):
+            if isinstance(module, AdapterLayer) and module.merged:
                 module.sync()
 
     @contextmanager
@@ -76,18 +76,6 @@ class AdapterTree(nn.Module):
         finally:
             for module, was in zip(switched, before, strict=True):
                 _switch(module, disable=was)
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Inside, adapters are taken as they are now: no layer looks whether its values have changed."""
-        layers = [layer for _, layer in self.adapter_layers()]
-        try:
-            for layer in layers:
-                layer.freeze()
-            yield
-        finally:
-            for layer in layers:
-                layer.frozen = False
 
     def _walk(self) -> Iterator[tuple[str, nn.Module]]:
         return walk(self.model, stop_at=(AdapterLayer, ModulesToSaveWrapper))

@@ -125,7 +125,6 @@ class AdapterModel(AdapterTree):
         for wrapper in wrappers:
             wrapper.check_active(names)
         for _, layer in self.adapter_layers():
-            layer.merged_adapters = []
             layer.set_adapter(names, inference_mode)
         for wrapper in wrappers:
             wrapper.set_adapter(names, inference_mode)

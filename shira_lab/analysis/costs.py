@@ -13,8 +13,8 @@ from shira_lab.budget import Shape, density, num_params
 FLOAT32 = 4
 GRADIENT = FLOAT32
 ADAMW = 2 * FLOAT32  # first and second moment
-#: A SHiRA number in training, beside its value: its flat position (int64), its column (int32), and the value that is
-#: written into the weight at the moment. The original that stood there comes on top, in the weight's own precision.
+#: A SHiRA number in training, beside its value: its flat position (int64), its column (int32), and a copy of the value
+#: as it was in the forward pass, which the backward pass needs.
 SHIRA_PLACE = 8 + 4 + FLOAT32
 #: On disk, PEFT's layout: a float32 value, an int32 row and an int32 column.
 SHIRA_FILE = FLOAT32 + 4 + 4
@@ -28,7 +28,7 @@ class Cost:
     Attributes:
         trained: numbers that train.
         weights: the numbers of the model itself.
-        adapter: the adapter's values; for SHiRA also their places, and what stood there.
+        adapter: the adapter's values; for SHiRA also their places, and a copy for the backward pass.
         gradients: one float32 for each trained number.
         optimizer: AdamW's two float32 moments for each trained number.
         activations: what the forward pass keeps for the backward pass.
@@ -60,7 +60,7 @@ def shira_cost(r: int, shapes: Collection[Shape], parameters: int, width: int, a
         activations: bytes kept for the backward pass.
     """
     k = _trained(r, shapes)
-    adapter = k * (FLOAT32 + SHIRA_PLACE + width)
+    adapter = k * (FLOAT32 + SHIRA_PLACE)
     compact = round(sum(compact_bytes(r, shape) for shape in shapes))
     return _cost(k, parameters * width, adapter, activations, SHIRA_FILE * k, compact)
 

@@ -1,22 +1,23 @@
-"""The frame around a linear layer that carries adapters: which are active, which are merged, and what the weight holds.
+"""A linear layer that carries adapters: which are active, which are merged.
 
-SHiRA and LoRA adapters sit side by side in it and answer the same questions. The base layer stays what it is, hooks
-included; when no adapter is active its weight is the pretrained one bit for bit.
+    y = x (W + S)^T + b + scaling * B A x        S: the active SHiRA adapters, B A: the active LoRA adapters
+
+The base layer stays what it is. Its weight is W, bit for bit, until somebody asks for :meth:`AdapterLayer.merge`: what
+an active adapter adds is computed beside it; see :mod:`shira_lab.layers.product`.
 """
 
 import copy
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from shira_lab.errors import AdapterError
+from shira_lab.layers.deltas import Overlay, with_deltas
 from shira_lab.layers.holder import Adapter, AdapterHolder
 from shira_lab.layers.lora import LoraAdapter
-from shira_lab.layers.overlay import Backward, Delta, Overlay, with_deltas
+from shira_lab.layers.product import product
 from shira_lab.layers.shira import ShiraAdapter
 
 
@@ -25,7 +26,7 @@ class AdapterLayer(AdapterHolder):
 
     Args:
         base_layer: ``nn.Linear`` or transformers' ``Conv1D``.
-        in_place: whether deltas may be written into the base weight; not for a weight that other modules share.
+        in_place: whether adapters may be merged into the base weight; not where other modules share it.
 
     Attributes, beside those of :class:`~shira_lab.layers.holder.AdapterHolder`:
         active_adapters: names of those that take part in the forward pass, unless disabled or merged.
@@ -38,10 +39,8 @@ class AdapterLayer(AdapterHolder):
         self.merged_adapters: list[str] = []
         self.disable_adapters = False
         self.adapter_names: list[str] | None = None  # inside a mixed batch: the adapter of each sample
-        self.frozen = False  # see freeze
         self._in_place = in_place and self.weight.is_contiguous()
         self._overlay = Overlay()
-        self.register_state_dict_post_hook(_show_base_weight)
 
     @property
     def merged(self) -> bool:
@@ -56,8 +55,10 @@ class AdapterLayer(AdapterHolder):
         self.adapters[name] = adapter.requires_grad_(False).train(self.training)
 
     def set_adapter(self, names: str | Iterable[str], inference_mode: bool = False) -> None:
-        """Activate these adapters, where the layer has them; only they train, and none in ``inference_mode``."""
+        """Activate these adapters, where the layer has them; only they train, and none in ``inference_mode``. What was
+        merged is taken out of the weight."""
         names = [names] if isinstance(names, str) else list(names)
+        self.unmerge()
         self.active_adapters = [name for name in names if name in self.adapters]
         for name, adapter in self.named_adapters():
             adapter.requires_grad_(name in self.active_adapters and not inference_mode)
@@ -76,7 +77,8 @@ class AdapterLayer(AdapterHolder):
             self.merged_adapters = [n for n in self.merged_adapters if n != name]
             self.active_adapters = [n for n in self.active_adapters if n != name]
             del self.adapters[name]
-            self.sync()
+            if self.merged:
+                self.sync()
 
     def set_positions(self, name: str, positions: Tensor) -> None:
         """Move a SHiRA adapter to other positions; see :meth:`ShiraAdapter.set_positions`.
@@ -88,6 +90,8 @@ class AdapterLayer(AdapterHolder):
         adapter = self.get_adapter(name)
         assert isinstance(adapter, ShiraAdapter)
         adapter.set_positions(positions.to(adapter.positions.device))
+        if self.merged:
+            self.sync()
 
     def check_same_size(self, name: str, k: int) -> None:
         """Raise what :meth:`set_positions` would raise for ``k`` positions, and change nothing."""
@@ -122,7 +126,6 @@ class AdapterLayer(AdapterHolder):
         """
         self.check_mergeable(adapter_names)
         merged = self._with_merged(adapter_names)
-        self._overlay.backwards.clear()  # a backward pass that needs the weight as it was will be told so by autograd
         self._overlay.write(self.weight, [self.get_adapter(name).delta() for name in merged])
         self.merged_adapters = merged
 
@@ -159,45 +162,29 @@ class AdapterLayer(AdapterHolder):
             self.unmerge()
         return self.base_layer
 
-    def leave_weight_alone(self) -> None:
-        """From now on make a weight with the deltas in it for each call, instead of writing into the layer's own.
-
-        FSDP needs this: it puts the weight together anew at every call, and what was written into it is gone.
-        """
-        self.unmerge()
-        self._in_place = False
-
     # ---- the forward pass -------------------------------------------------------------------------------------------
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """The base layer with the active adapters, x of shape (..., in_features)."""
-        if self.frozen:
-            return self.base_layer(x, *args, **kwargs)
+        if self.merged:
+            self.sync()
         if self.adapter_names is not None and not self.disable_adapters:
             return self._mixed(x, self.adapter_names, *args, **kwargs)
-        call = self.base_layer if self.sync() else partial(self._apart, self._wanted())
-        output: Tensor = call(x, *args, **kwargs)
-        for adapter in self._acting():
+        acting = self._acting()
+        return self._with(acting, x, *args, **kwargs)
+
+    def _with(self, acting: list[Adapter], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """The base layer with these adapters."""
+        output = product(self.base_layer, [a for a in acting if isinstance(a, ShiraAdapter)], x, *args, **kwargs)
+        for adapter in acting:
             if isinstance(adapter, LoraAdapter):
                 output = adapter.add_to(output, x)
-            elif torch.is_grad_enabled() and adapter.shira_weight.requires_grad:
-                backward = Backward()
-                self._overlay.backwards.add(backward)
-                output = adapter.tap(output, x, backward)
         return output
 
-    def freeze(self) -> None:
-        """Inside ``generate``: where the weight holds all there is to add, run the base layer and look no further."""
-        self.frozen = self.sync() and not any(isinstance(adapter, LoraAdapter) for adapter in self._acting())
-
-    def sync(self) -> bool:
-        """Bring the weight up to date with the active or merged adapters; False if it must not be touched now."""
-        if self.merged and self._overlay.written and not self.disable_adapters:
-            return True  # merging is a promise that the weight stays until unmerge
-        wanted = self._wanted()
-        if not self._in_place:
-            return not wanted
-        return self._overlay.write(self.weight, wanted)
+    def sync(self) -> None:
+        """Bring a merged weight up to date: it holds the merged adapters, or none while adapters are disabled."""
+        names = [] if self.disable_adapters else self.merged_adapters
+        self._overlay.write(self.weight, [self.get_adapter(name).delta() for name in names])
 
     def _mixed(self, x: Tensor, names: list[str], *args: Any, **kwargs: Any) -> Tensor:
         """Each sample with its own adapter. Models that fold tokens or beams into the samples keep a sample's rows
@@ -210,37 +197,18 @@ class AdapterLayer(AdapterHolder):
         owner = [name for name in names for _ in range(x.shape[0] // len(names))]
         parts: dict[str, Tensor] = {}
         for name in dict.fromkeys(owner):
-            adapter = self.get_adapter(name) if name in self.adapters else None
             rows = x[torch.tensor([other == name for other in owner], device=x.device)]
-            deltas = [adapter.delta()] if isinstance(adapter, ShiraAdapter) else []
-            if self._in_place and self._overlay.write(self.weight, deltas):
-                part = self.base_layer(rows, *args, **kwargs)
-            else:
-                part = self._apart(deltas, rows, *args, **kwargs)
-            parts[name] = adapter.add_to(part, rows) if isinstance(adapter, LoraAdapter) else part
+            parts[name] = self._with([self.get_adapter(name)] if name in self.adapters else [], rows, *args, **kwargs)
         first = next(iter(parts.values()))
         output = first.new_empty(x.shape[0], *first.shape[1:])
         for name, part in parts.items():
             output[torch.tensor([other == name for other in owner], device=x.device)] = part
         return output
 
-    def _apart(self, deltas: list[Delta], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """The base layer with another weight for this call, where its own must stay as it is."""
-        weight = with_deltas(self.base_weight(), deltas)
-        output: Tensor = functional_call(self.base_layer, {"weight": weight}, (x, *args), kwargs)
-        return output
-
-    def _wanted(self) -> list[Delta]:
-        """What the weight should hold beyond its base."""
-        if self.disable_adapters:
-            return []
-        if self.merged:
-            return [self.get_adapter(name).delta() for name in self.merged_adapters]
-        return [a.delta() for a in self._acting() if isinstance(a, ShiraAdapter)]
-
     def _acting(self) -> list[Adapter]:
-        """The adapters that take part in the forward pass beside the weight."""
-        return [] if self.disable_adapters or self.merged else [self.get_adapter(name) for name in self.active_adapters]
+        """The adapters that take part in the forward pass and are not in the weight."""
+        names = [] if self.disable_adapters else self.active_adapters
+        return [self.get_adapter(name) for name in names if name not in self.merged_adapters]
 
     def _with_merged(self, adapter_names: list[str] | None) -> list[str]:
         """The adapters that are merged when these (the active ones if None) are merged too."""
@@ -251,7 +219,7 @@ class AdapterLayer(AdapterHolder):
     # ---- moving, copying, storing -----------------------------------------------------------------------------------
 
     def _apply(self, fn: Any, recurse: bool = True) -> "AdapterLayer":
-        """Casts and moves see the base weight, and the adapters are written again afterwards."""
+        """Casts and moves see the base weight, and what was merged is merged again afterwards."""
         merged = self.merged_adapters
         self.unmerge()
         super()._apply(fn, recurse)
@@ -265,12 +233,5 @@ class AdapterLayer(AdapterHolder):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._overlay.adopt(self.weight)
-
-
-def _show_base_weight(layer: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
-    """``state_dict()`` shows the base weight, whatever is written into it at the moment."""
-    assert isinstance(layer, AdapterLayer)
-    key = f"{prefix}base_layer.weight"
-    if key in state and layer._overlay.originals is not None:
-        state[key] = layer.base_weight()
+        if self.merged:
+            self._overlay.adopt(self.weight)

@@ -50,7 +50,7 @@ def _sampled(a: Tensor, b: Tensor, pattern: Pattern, dtype: torch.dtype) -> Tens
     if kernel := kernel_for(entries):
         kernel.add_sampled_product(entries, a, b, pattern)
         return entries
-    total = _csr(pattern, entries)
+    total = csr(pattern, entries)
     tokens = piece_size(b.shape[1])
     for lefts, rights in zip(turned(a, tokens, dtype), turned(b, tokens, dtype), strict=True):
         for left, right in zip(lefts, rights, strict=True):
@@ -84,11 +84,11 @@ def turned(matrix: Tensor, tokens: int, dtype: torch.dtype) -> Iterator[Tensor]:
                 yield torch.channel_shuffle(stack.to(dtype), size).view(-1, width, size)
 
 
-def _csr(pattern: Pattern, entries: Tensor) -> Tensor:
+def csr(pattern: Pattern, entries: Tensor) -> Tensor:
     """Made for each call: PyTorch can neither copy nor pickle such tensors, so none is kept."""
     return torch.sparse_csr_tensor(pattern.row_starts, pattern.columns, entries, pattern.shape, check_invariants=False)
 
 
 with warnings.catch_warnings():  # PyTorch says once in a process that such tensors are in beta: let it be here
     warnings.simplefilter("ignore", UserWarning)
-    _csr(Pattern.of(torch.zeros(1, dtype=torch.int64), (1, 1)), torch.zeros(1))
+    csr(Pattern.of(torch.zeros(1, dtype=torch.int64), (1, 1)), torch.zeros(1))

@@ -2,9 +2,8 @@
 
     W' = W + scaling * S,    S[position_i] = values_i,    zero elsewhere            (arXiv 2406.13175, section 3)
 
-Forward, S is written into the weight (see :mod:`shira_lab.layers.overlay`) and the layer runs as it always does.
-Backward, :class:`Tap` reads the k entries of the weight's gradient off the layer's input and the gradient of its
-output:
+W is never written: :mod:`shira_lab.layers.product` computes with W + S in memory of its own. Backward it takes the k
+entries of the weight's gradient from the layer's input and the gradient of its output:
 
     y = x W'^T   =>   dL/dvalues_i = scaling * sum_t g[t, row_i] x[t, column_i],    g = dL/dy
 """
@@ -14,12 +13,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from shira_lab.budget import Shape
-from shira_lab.layers.overlay import Backward, Delta
+from shira_lab.layers.deltas import Delta
 from shira_lab.layers.pattern import Pattern
-from shira_lab.layers.sampled import sampled_product
 from shira_lab.masks.positions import to_indices
 
 
@@ -42,7 +39,7 @@ class ShiraAdapter(nn.Module):
         self.scale = 1.0
         self.fan_in_fan_out = fan_in_fan_out
         self.shira_weight = nn.Parameter(values)
-        self.register_buffer("positions", positions, persistent=False)
+        self.register_buffer("positions", positions)
         self._pattern: Pattern | None = None
 
     @property
@@ -65,11 +62,38 @@ class ShiraAdapter(nn.Module):
         self.positions = positions
         self._pattern = None
 
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        """Values belong to their places: both are loaded, or neither and an error that says so."""
+        key = f"{prefix}positions"
+        if key in state:
+            found, size = state[key], self.shape[0] * self.shape[1]
+            k = self.positions.numel()
+            fits = found.shape == (k,) and found.dtype == torch.int64 and (
+                k == 0 or bool((found[1:] > found[:-1]).all() and found[0] >= 0 and found[-1] < size))  # fmt: skip
+            if not fits:
+                errors: list[str] = args[-1]
+                errors.append(
+                    f"'{key}' should be {k:,} sorted flat positions (int64) in a weight of shape "
+                    f"{tuple(self.shape)}; got {found.dtype} of shape {tuple(found.shape)}. Is it of another adapter?"
+                )
+                state = {name: value for name, value in state.items() if not name.startswith(prefix)}
+            elif not torch.equal(found.to(self.positions.device), self.positions):
+                # A tensor of its own: other adapters may share the one that is here.
+                self.positions = found.to(self.positions.device, copy=True)
+        super()._load_from_state_dict(state, prefix, *args)
+
     def share_positions(self, others: Iterable["ShiraAdapter"]) -> None:
         """Hold the same tensor as one of ``others`` with the same mask: one copy in memory, and switching between them
         writes values alone."""
         equal = (other.positions for other in others if torch.equal(other.positions, self.positions))
         self.positions = next(equal, self.positions)
+
+    @property
+    def pattern(self) -> Pattern:
+        """The positions as sparse rows, made once for each mask."""
+        if self._pattern is None or self._pattern.positions is not self.positions:
+            self._pattern = Pattern.of(self.positions, self.shape)
+        return self._pattern
 
     def delta(self) -> Delta:
         """What this adapter adds to the weight, sparse."""
@@ -79,38 +103,3 @@ class ShiraAdapter(nn.Module):
         """scaling * S, dense (m, n); differentiable in the values."""
         flat = torch.zeros(self.shape[0] * self.shape[1], dtype=self.shira_weight.dtype, device=self.positions.device)
         return flat.index_put((self.positions,), self.shira_weight * self.scaling).view(self.shape)
-
-    def tap(self, output: Tensor, x: Tensor, backward: Backward) -> Tensor:
-        """Return ``output`` unchanged, and give the values their gradient when a backward pass comes through it."""
-        if self._pattern is None or self._pattern.positions is not self.positions:
-            self._pattern = Pattern.of(self.positions, self.shape)
-        out: Tensor = Tap.apply(output, x, self.shira_weight, self, backward)
-        return out
-
-
-class Tap(torch.autograd.Function):
-    """The identity on a linear layer's output whose backward pass computes the gradient of sparse entries of its
-    weight.
-
-    It saves the layer's input, as LoRA does, and never builds the dense gradient.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, output: Tensor, x: Tensor, values: Tensor, adapter: ShiraAdapter, backward: Backward
-    ) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.pattern, ctx.scaling, ctx.dtype = adapter._pattern, adapter.scaling, values.dtype
-        ctx.fan_in_fan_out, ctx.owed = adapter.fan_in_fan_out, backward
-        # Not the tensor itself, which a hook may have saved, and no view, which forbids in-place operations after it.
-        return output.detach()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        (x,) = ctx.saved_tensors
-        tokens_in, tokens_out = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
-        a, b = (tokens_in, tokens_out) if ctx.fan_in_fan_out else (tokens_out, tokens_in)
-        values = sampled_product(a, b, ctx.pattern) * ctx.scaling
-        ctx.owed.done()
-        return gradient, None, values.to(ctx.dtype), None, None

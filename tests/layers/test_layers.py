@@ -9,7 +9,7 @@ from tiny import FLOATS, MLP, adapted, base_weights, fill_randomly, layers, same
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_peft_model
+from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_base_model_state_dict, get_peft_model
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 from shira_lab.layers.kinds import is_linear
@@ -83,7 +83,13 @@ def test_base_weights_come_back_bit_for_bit(restore: str, use: str, dtype: torch
     USE[use](model)
     assert not torch.equal(run(model, dtype), output)
     shown = {name.replace("base_layer.", ""): value for name, value in model.base_model.model.state_dict().items()}
-    assert same_bits(before, {name: shown[name] for name in before}), "state_dict should show the base weight"
+    if "merged" in use:  # what is merged is what is saved
+        written = {name.replace("base_layer.", ""): value for name, value in base.named_parameters()}
+        assert same_bits({name: written[name] for name in before}, {name: shown[name] for name in before})
+        assert not same_bits(before, {name: shown[name] for name in before})
+        assert same_bits(before, get_base_model_state_dict(model))
+    else:
+        assert same_bits(before, {name: shown[name] for name in before}), "state_dict should show the base weight"
     with model.disable_adapter():
         assert torch.equal(run(model, dtype), output)
     RESTORE[restore](model)
@@ -104,6 +110,11 @@ def test_disabled_weights_are_the_base_weights_in_memory() -> None:
             pass
         assert all(layer.disable_adapters for layer in layers(model))
     run(model)
+    assert all(torch.equal(a, b) for a, b in zip(base_weights(model), base, strict=True))
+    model.merge_adapter()
+    assert not any(torch.equal(a, b) for a, b in zip(base_weights(model), base, strict=True))
+    with model.disable_adapter():
+        assert all(torch.equal(a, b) for a, b in zip(base_weights(model), base, strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(base_weights(model), base, strict=True))
 
 
@@ -158,7 +169,7 @@ def test_a_deleted_adapter_leaves_a_merged_weight_and_the_others_stay() -> None:
 @pytest.mark.parametrize("trained_since", [False, True])
 def test_changing_the_base_weight_while_written_raises(trained_since: bool) -> None:
     model = adapted(MLP(), SHIRA)
-    run(model)
+    model.merge_adapter()
     (layer, *_) = layers(model)
     with torch.no_grad():
         layer.weight.add_(1)

@@ -58,7 +58,10 @@ def adapter_tensors(model: AdapterTree, name: str) -> dict[str, Tensor]:
         if name not in layer.adapters:
             continue
         adapter = layer.adapters[name]
-        tensors |= {f"{PREFIX}{path}.{key}": value for key, value in adapter.state_dict().items()}
+        state = adapter.state_dict()
+        if isinstance(adapter, ShiraAdapter):
+            del state["positions"]  # in PEFT's form instead, as rows and columns
+        tensors |= {f"{PREFIX}{path}.{key}": value for key, value in state.items()}
         if isinstance(adapter, ShiraAdapter):
             tensors[f"{PREFIX}{path}.shira_indices"] = adapter.shira_indices
     for path, wrapper in model.wrapped_modules():
@@ -150,6 +153,8 @@ def fill_adapter(model: AdapterTree, name: str, loaded: LoadedAdapter) -> None:
     owners |= {path: w.modules_to_save[name] for path, w in model.wrapped_modules() if name in w.modules_to_save}
     for path, owner in owners.items():
         for key, parameter in owner.state_dict(keep_vars=True).items():
+            if isinstance(owner, ShiraAdapter) and key == "positions":
+                continue  # the adapter was added with them
             parameter.copy_(loaded.tensors[f"{path}.{key}"])
 
 

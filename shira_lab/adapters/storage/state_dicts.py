@@ -65,6 +65,9 @@ def set_peft_model_state_dict(
 def get_base_model_state_dict(model: PeftModel) -> dict[str, Tensor]:
     """The base model's tensors under the names that they had before adapters came, whatever is active or merged."""
     state = model.get_base_model().state_dict()
+    for path, layer in model.base_model.adapter_layers():
+        if layer.merged:
+            state[f"{path}.base_layer.weight"] = layer.base_weight()
     return {original: state[key] for original, key in _base_names(model).items()}
 
 

@@ -54,7 +54,7 @@ def shira_switch(m: int, n: int, r: int) -> Callable[[], None]:
     def switch() -> None:
         model.set_adapter(names[0], inference_mode=True)
         for layer in adapted:
-            layer.sync()
+            layer.merge()
         names.reverse()
 
     return switch

@@ -71,10 +71,10 @@ def step(setting: LayerSetting, patience_s: float = 5.0) -> dict[str, Ratio]:
 
 
 def decoding(setting: LayerSetting, patience_s: float = 3.0) -> dict[str, Ratio]:
-    """One token through the layer with the adapter active, as generating does it, over the bare layer's."""
+    """One token through the layer with the adapter active, over the bare layer's."""
     x = torch.randn(1, setting.n)
     shira, lora, bare = setting.with_shira(), setting.with_lora(), setting.layer()
-    with torch.no_grad(), shira.base_model.frozen():
+    with torch.no_grad():
         sides = {FROZEN: lambda: bare(x), SHIRA: lambda: shira(x), LORA: lambda: lora(x)}
         return interleave(sides, FROZEN, min_rounds=200, patience_s=patience_s)
 

@@ -71,8 +71,6 @@ class AdapterSwitcher(App):
         name, started = self.name, time.perf_counter()
         read = name is not None and name not in self.shelf.loaded
         self.shelf.switch(name)
-        for _, layer in self.shelf.model.base_model.adapter_layers():
-            layer.sync()
         switched = time.perf_counter()
         self.text = sample(
             self.shelf.model, self.tokenizer, prompt=self.prompt, temperature=TEMPERATURE, seed=SEED,

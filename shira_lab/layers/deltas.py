@@ -1,14 +1,12 @@
-"""Sparse sums written into a weight in place, and taken out again bit for bit.
+"""Updates merged into a weight in place, and taken out again bit for bit.
 
-A SHiRA adapter costs nothing in use because W' = W + scaling * S *is* a weight: k of its entries are other numbers. The
-overlay writes them, keeps the k originals, and touches only entries that differ. W + delta - delta is not W in floating
-point; putting back the originals is.
+A merged SHiRA adapter costs nothing in use because W' = W + scaling * S *is* a weight: k of its entries are other
+numbers. The overlay writes them, keeps the k originals, and touches only entries that differ. W + delta - delta is not
+W in floating point; putting back the originals is.
 """
 
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,23 +36,12 @@ class Delta:
         return Delta(self.values.detach().clone(), self.positions, self.scaling)
 
 
-class Backward:
-    """A backward pass that is still owed to a forward pass. Its death or :meth:`done` settles it."""
-
-    def __init__(self) -> None:
-        self.owed = True
-
-    def done(self) -> None:
-        self.owed = False
-
-
 @dataclass
 class Overlay:
     """What is written into one weight at the moment.
 
     Whether the values have changed since is decided by comparing them: fused optimizers and ``.data`` writes change a
-    tensor without raising its version. A weight whose backward pass is still owed is not touched, because autograd
-    would need it as it was.
+    tensor without raising its version.
 
     Whoever interrupts a notebook may do so between any two lines here. Originals without anything ``written`` are the
     sign of that: what the weight holds is not known then, and the next call puts the originals back.
@@ -64,31 +51,22 @@ class Overlay:
     positions: Tensor | None = None  # (u,) the union of what is written; None: the whole weight
     originals: Tensor | None = None  # (u,) or the weight's shape
     version: int = -1  # the weight's version after the last write here
-    backwards: "weakref.WeakSet[Backward]" = field(default_factory=weakref.WeakSet)
-
-    @property
-    def owed(self) -> bool:
-        """Whether a backward pass is still to come that needs the weight as it is."""
-        return any(backward.owed for backward in self.backwards)
 
     @torch.no_grad()
-    def write(self, weight: Tensor, deltas: Sequence[Delta]) -> bool:
-        """Make ``weight`` the base weight plus ``deltas``. Returns False, with nothing touched, if it must stay.
+    def write(self, weight: Tensor, deltas: Sequence[Delta]) -> None:
+        """Make ``weight`` the base weight plus ``deltas``.
 
         Raises:
             AdapterError: when somebody else has changed the weight while it carried an adapter.
         """
         self._check_untouched(weight)
         interrupted = self.originals is not None and not self.written
-        if not interrupted:
-            if len(deltas) == len(self.written) and all(map(Delta.like, deltas, self.written)):
-                return True
-            if self.owed:
-                return False
+        if not interrupted and len(deltas) == len(self.written) and all(map(Delta.like, deltas, self.written)):
+            return
         if not self._same_places(deltas):
             self.restore(weight)
             if not deltas:
-                return True
+                return
             self.positions = _union([d.positions for d in deltas])
             self.originals = entries.read(weight, self.positions)
         assert self.originals is not None
@@ -97,7 +75,6 @@ class Overlay:
         entries.write(weight, self.positions, total)
         self.version = weight._version
         self.written = written
-        return True
 
     @torch.no_grad()
     def restore(self, weight: Tensor) -> None:
@@ -133,13 +110,6 @@ class Overlay:
                 "are no longer known. Change base weights inside `with model.disable_adapter():` or through "
                 "`load_state_dict`."
             )
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles carry what is written and the originals; owed backward passes belong to this process."""
-        return {**self.__dict__, "backwards": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, backwards=weakref.WeakSet())
 
     def adopt(self, weight: Tensor) -> None:
         """After a copy of weight and overlay together: the copy's version counts from here."""
