@@ -256,6 +256,6 @@ class PeftModel(PretrainedMixin):
         if not (isinstance(config, ShiraConfig) and config.mask_fn and wants_gradient(config.mask_fn)):
             return None
         if paths is None:
-            paths = find_targets(self.base_model.model, dict(self.base_model.base_modules()), config)
+            paths = list(find_targets(self.base_model.model, config))
         with self.base_model.disable_adapter():
             return calibrate(self.base_model.model, paths, calibration)

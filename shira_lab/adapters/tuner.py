@@ -15,6 +15,7 @@ from shira_lab.adapters.modules_to_save import ModulesToSaveWrapper, find_module
 from shira_lab.adapters.recipe import draw_positions, make_adapter, prepare_config
 from shira_lab.adapters.targets import find_targets
 from shira_lab.adapters.tree import AdapterTree
+from shira_lab.adapters.unmatched import warn_unmatched
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 from shira_lab.masks.positions import to_mask
@@ -75,16 +76,16 @@ class AdapterModel(AdapterTree):
         """
         self.check_new(name)
         config = with_task_head(self.model, config)
-        modules = dict(self.base_modules())
-        paths = find_targets(self.model, modules, config)
-        config = prepare_config(config, [modules[path] for path in paths], draws=positions is None)
+        targets = find_targets(self.model, config)
+        warn_unmatched(self.model, config, targets, stacklevel=3)
+        config = prepare_config(config, list(targets.values()), draws=positions is None)
         taken = self._taken(config) if positions is None else {}
         made = {
             path: make_adapter(
-                path, modules[path], config, (gradients or {}).get(path), (positions or {}).get(path),
+                path, base, config, (gradients or {}).get(path), (positions or {}).get(path),
                 taken.get(path), autocast_adapter_dtype,
             )
-            for path in paths
+            for path, base in targets.items()
         }  # fmt: skip
         saved = find_modules_to_save(self.model, config.modules_to_save)
         if not self.peft_config:
@@ -95,7 +96,7 @@ class AdapterModel(AdapterTree):
         for path, adapter in made.items():
             layer = existing.get(path)
             if layer is None:
-                base = modules[path]
+                base = targets[path]
                 layer = AdapterLayer(base, in_place=id(base.weight) not in shared).train(base.training)
                 _replace(self.model, path, layer)
             layer.add_adapter(name, adapter)
