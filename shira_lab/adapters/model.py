@@ -222,6 +222,9 @@ class PeftModel(PretrainedMixin):
 
         Weights are rounded as :meth:`merge_adapter` says, and the exact values are gone with their layers: save the
         adapter first, or merge into a model that was loaded in float32.
+
+        A head that was tied to the embedding and has an adapter gets a weight of its own. Where the model has
+        transformers' ``config``, its ``tie_word_embeddings`` is then False, so that the head stays as it is.
         """
         if adapter_names is not None:
             self.base_model.set_adapter(check_names(adapter_names, "adapter_names"))

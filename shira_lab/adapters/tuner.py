@@ -6,6 +6,7 @@ PEFT calls this object ``base_model``; the user's model is its ``model``.
 import re
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -185,6 +186,8 @@ class AdapterModel(AdapterTree):
             _replace(self.model, path, layer.unload(merge))
         for path, wrapper in self.wrapped_modules():
             _replace(self.model, path, wrapper.chosen() if merge else wrapper.original_module)
+        if merge:
+            _record_untied(self.model)
         self.peft_config, self.active_adapters = {}, []
         return self.model
 
@@ -256,6 +259,17 @@ def _shared_weights(model: nn.Module) -> set[int]:
             if parameter is not None:
                 (shared if id(parameter) in seen else seen).add(id(parameter))
     return shared
+
+
+def _record_untied(model: nn.Module) -> None:
+    """Let transformers' config say so where the head has got a weight of its own, because ``tie_weights`` and
+    ``from_pretrained`` would put the embedding's in its place."""
+    config: Any = getattr(model, "config", None)
+    if not getattr(config, "tie_word_embeddings", False) or not hasattr(model, "get_output_embeddings"):
+        return
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()  # type: ignore[operator]
+    if head is not None and head.weight is not embedding.weight:
+        config.tie_word_embeddings = False
 
 
 def _replace(model: nn.Module, path: str, new: nn.Module) -> None:
