@@ -47,6 +47,15 @@ DEFAULT_TARGETS: dict[str, tuple[str, ...]] = {
 }
 
 
+#: Layers whose weight is read without a call of the layer, by the class of the module that holds them. An adapter acts
+#: when its layer is called, so it would do nothing there, or only in training mode.
+READ_DIRECTLY: dict[str, tuple[str, ...]] = {
+    "MultiheadAttention": ("out_proj",),
+    "TransformerEncoderLayer": ("linear1", "linear2"),
+    "WavLMAttention": ("q_proj", "k_proj", "v_proj", "out_proj"),
+}
+
+
 def find_targets(model: nn.Module, config: AdapterConfig) -> dict[str, nn.Module]:
     """The layers of ``model`` that ``config`` targets, by path, in the model's order.
 
@@ -54,13 +63,15 @@ def find_targets(model: nn.Module, config: AdapterConfig) -> dict[str, nn.Module
         model: the user's model, bare or with adapters; a layer that carries one is shown as its base layer.
 
     Raises:
-        ConfigError: when nothing matches (the closest names are listed), or a match is no linear layer.
+        ConfigError: when nothing matches (the closest names are listed), a match is no linear layer, or its weight is
+            read without a call of the layer.
     """
     modules = dict(AdapterTree(model).base_modules())
     wanted = _wanted(model, config)
     if wanted == "all-linear":
         head = _output_layer(model)
-        paths = [path for path, module in modules.items() if is_linear(module) and path != head]
+        linear = [path for path, module in modules.items() if is_linear(module) and path != head]
+        paths = [path for path in linear if not _read_by(model, path)]
     else:
         paths = [path for path in modules if path_matches(path, wanted)]
         if not paths:
@@ -80,7 +91,21 @@ def find_targets(model: nn.Module, config: AdapterConfig) -> dict[str, nn.Module
                 f"Target module '{path}' is a {type(modules[path]).__name__}, which is not supported; only "
                 "nn.Linear and Conv1D layers can be adapted. Name the linear layers inside it, or use exclude_modules."
             )
+        reader = _read_by(model, path)
+        if reader:
+            raise ConfigError(
+                f"Target module '{path}' cannot carry an adapter: the {reader} around it reads its weight and does not "
+                f"call it. Leave it out with exclude_modules=['{path}'], or train the {reader} in full with "
+                "modules_to_save."
+            )
     return {path: modules[path] for path in paths}
+
+
+def _read_by(model: nn.Module, path: str) -> str | None:
+    """The class of the module that reads the weight of the layer at ``path`` and does not call it, or None."""
+    parent, _, name = path.rpartition(".")
+    classes = [kind.__name__ for kind in type(model.get_submodule(parent)).__mro__]
+    return next((kind for kind in classes if name in READ_DIRECTLY.get(kind, ())), None)
 
 
 def _wanted(model: nn.Module, config: AdapterConfig) -> Collection[str] | str:

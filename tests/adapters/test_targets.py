@@ -7,7 +7,7 @@ import pytest
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_SHIRA_TARGET_MODULES_MAPPING as PEFT_TARGETS
 from tiny import MLP, tiny_classifier, tiny_opt
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, WavLMConfig, WavLMModel
 
 from shira_lab import LoraConfig, ShiraConfig, get_peft_model
 from shira_lab.adapters.targets import DEFAULT_TARGETS, find_targets
@@ -137,3 +137,47 @@ def test_one_list_of_modules_is_searched_whoever_asks(wanted: str, adapted: bool
     found = find_targets(model, config)
     assert all(isinstance(layer, nn.Linear) for layer in found.values())
     assert list(found) == [path for path, _ in get_peft_model(tiny_opt(), config).base_model.adapter_layers()]
+
+
+class Around(nn.Module):
+    """A layer of an encoder, and a linear layer after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+        self.last = nn.Linear(16, 16)
+
+
+def wavlm() -> WavLMModel:
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    convolution = {"conv_dim": (8,), "conv_stride": (5,), "conv_kernel": (10,), "num_conv_pos_embedding_groups": 4}
+    return WavLMModel(WavLMConfig(**sizes, **convolution))
+
+
+READ = [
+    (Around, "encoder.self_attn.out_proj", "MultiheadAttention"),
+    (Around, "encoder.linear1", "TransformerEncoderLayer"),
+    (Around, "encoder.linear2", "TransformerEncoderLayer"),
+    (wavlm, "encoder.layers.0.attention.q_proj", "WavLMAttention"),
+    (wavlm, "encoder.layers.0.attention.out_proj", "WavLMAttention"),
+]
+
+
+@pytest.mark.parametrize(("make", "path", "reader"), READ)
+@pytest.mark.parametrize("kind", [ShiraConfig, LoraConfig])
+def test_a_layer_whose_weight_is_read_without_a_call_is_refused(kind: type, make: type, path: str, reader: str) -> None:
+    model = make()
+    before = str(model)
+    with pytest.raises(ConfigError) as told:
+        get_peft_model(model, kind(r=1, target_modules=[path]))
+    assert str(told.value) == (
+        f"Target module '{path}' cannot carry an adapter: the {reader} around it reads its weight and does not "
+        f"call it. Leave it out with exclude_modules=['{path}'], or train the {reader} in full with modules_to_save."
+    )
+    assert str(model) == before
+
+
+def test_all_linear_leaves_out_what_is_read_without_a_call() -> None:
+    config = ShiraConfig(r=1, target_modules="all-linear")
+    assert list(find_targets(Around(), config)) == ["last"]
+    assert not [path for path in find_targets(wavlm(), config) if path.endswith("_proj")]
