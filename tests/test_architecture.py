@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 # From the ground up: a room imports itself and those before it. Their names are folders or files of shira_lab.
 ROOMS = [
+    "minimal",
     "errors",
     "budget",
     "masks",
