@@ -1,7 +1,8 @@
 """Adapters on disk, in PEFT's layout: ``adapter_config.json`` and ``adapter_model.safetensors``.
 
 Saving is atomic. Loading checks everything, config and tensors against each other and against the model, before it
-changes anything: an adapter may come from a stranger.
+changes anything: an adapter may come from a stranger. :mod:`shira_lab.minimal` writes the same two files without this
+care.
 """
 
 from dataclasses import dataclass
