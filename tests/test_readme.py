@@ -20,3 +20,8 @@ def test_the_example_prints_what_stands_below_it() -> None:
 def test_every_file_that_is_linked_is_there() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
         assert (Path(__file__).parent.parent / target).exists(), target
+
+
+def test_the_excerpt_of_the_method_stands_in_its_file() -> None:
+    [excerpt] = re.findall(r"```python\n(class SparseWeightGrad.*?)```", README, re.DOTALL)
+    assert excerpt in (Path(__file__).parent.parent / "shira_lab" / "minimal.py").read_text(encoding="utf-8")

@@ -4,6 +4,7 @@
 :mod:`shira_lab.adapters.storage.pretrained` is its part that meets the disk.
 """
 
+import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -68,6 +69,15 @@ class PeftModel(PretrainedMixin):
             raise AdapterError("This model has adapters already; use `add_adapter` on it, or `unload` them first.")
         self.base_model = AdapterModel(model)
         self.training = model.training
+        self.__class__ = _with_signature_of(type(self), type(model))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the two classes it was made of: the class of this object is made while running."""
+        return _empty, (type(self).__bases__[0], type(self.base_model.model)), self.__dict__
+
+    def _get_name(self) -> str:
+        """The name that ``repr`` prints."""
+        return type(self).__bases__[0].__name__
 
     def __getattr__(self, name: str) -> Any:
         """Whatever is not defined here is the user's model's: config, device, get_input_embeddings, ..."""
@@ -218,6 +228,9 @@ class PeftModel(PretrainedMixin):
 
         Weights are rounded as :meth:`merge_adapter` says, and the exact values are gone with their layers: save the
         adapter first, or merge into a model that was loaded in float32.
+
+        A head that was tied to the embedding and has an adapter gets a weight of its own. Where the model has
+        transformers' ``config``, its ``tie_word_embeddings`` is then False, so that the head stays as it is.
         """
         if adapter_names is not None:
             self.base_model.set_adapter(check_names(adapter_names, "adapter_names"))
@@ -252,6 +265,35 @@ class PeftModel(PretrainedMixin):
         if not (isinstance(config, ShiraConfig) and config.mask_fn and wants_gradient(config.mask_fn)):
             return None
         if paths is None:
-            paths = find_targets(self.base_model.model, dict(self.base_model.base_modules()), config)
+            paths = list(find_targets(self.base_model.model, config))
         with self.base_model.disable_adapter():
             return calibrate(self.base_model.model, paths, calibration)
+
+
+#: The classes that :func:`_with_signature_of` has made, so that two models of one class share theirs.
+_MADE: dict[tuple[type, type], type[PeftModel]] = {}
+
+
+def _with_signature_of(wrapper: type[PeftModel], model: type[nn.Module]) -> type[PeftModel]:
+    """A subclass of ``wrapper`` whose ``forward`` has the signature of the model's.
+
+    transformers' Trainer asks the class which columns of a data set the model takes, and which of them are labels. It
+    also looks for "QuestionAnswering" in the class's name, so the name holds that of the model.
+    """
+    if (wrapper, model) in _MADE:
+        return _MADE[wrapper, model]
+
+    def forward(self: PeftModel, *args: Any, **kwargs: Any) -> Any:
+        return wrapper.forward(self, *args, **kwargs)
+
+    forward.__doc__ = wrapper.forward.__doc__
+    forward.__signature__ = inspect.signature(model.forward)  # type: ignore[attr-defined]
+    content = {"forward": forward, "__module__": __name__}
+    _MADE[wrapper, model] = type(f"{wrapper.__name__}[{model.__name__}]", (wrapper,), content)
+    return _MADE[wrapper, model]
+
+
+def _empty(wrapper: type[PeftModel], model: type[nn.Module]) -> PeftModel:
+    """An object without its attributes, for unpickling and copying."""
+    cls = _with_signature_of(wrapper, model)
+    return cls.__new__(cls)

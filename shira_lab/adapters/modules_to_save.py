@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 from torch import nn
 
 from shira_lab.adapters.config import AdapterConfig
-from shira_lab.adapters.targets import walk
 from shira_lab.adapters.tasks import TASK_HEADS
+from shira_lab.adapters.walk import walk
 from shira_lab.errors import AdapterError, ConfigError
 from shira_lab.layers import AdapterLayer
 

@@ -19,9 +19,14 @@ MATCH_SECONDS = 0.2
 def first_match(patterns: dict[str, T], layer: str, default: T) -> T:
     """The value of the first pattern that matches this path or its ending."""
     for pattern, value in patterns.items():
-        if matches(rf"(.*\.)?({pattern})$", layer):
+        if pattern_matches(pattern, layer):
             return value
     return default
+
+
+def pattern_matches(pattern: str, layer: str) -> bool:
+    """Whether the pattern matches this path or its ending; raises as :func:`matches`."""
+    return matches(rf"(.*\.)?({pattern})$", layer)
 
 
 def matches(pattern: str, path: str) -> bool:

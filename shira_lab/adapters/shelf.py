@@ -5,7 +5,7 @@ from pathlib import Path
 from shira_lab.adapters.config import CONFIG_NAME, AdapterConfig
 from shira_lab.adapters.model import PeftModel
 from shira_lab.adapters.storage.folder import read_config
-from shira_lab.errors import StorageError
+from shira_lab.errors import AdapterError, StorageError, check_path, expect
 
 
 class AdapterShelf:
@@ -15,16 +15,18 @@ class AdapterShelf:
     model's own: ``model.peft_config`` lists it, ``model.delete_adapter(name)`` puts it back on the shelf.
 
     Args:
-        model: takes the adapters in; a bare model is wrapped as ``PeftModel(model)``.
+        model: takes the adapters in. Wrap a bare model first, as ``PeftModel(model)``.
         folder: holds one folder for each adapter, as ``save_pretrained`` leaves them.
 
     Raises:
+        AdapterError: when ``model`` is no :class:`~shira_lab.adapters.model.PeftModel`.
         StorageError: when there is no adapter in the folder.
     """
 
     def __init__(self, model: PeftModel, folder: str | Path) -> None:
-        self.model = model
-        self.folder = Path(folder)
+        wanted = "a PeftModel; write `AdapterShelf(PeftModel(model), folder)` for a bare model"
+        self.model = expect(model, PeftModel, "model", wanted, AdapterError)
+        self.folder = check_path(folder, "folder")
         if not self.names:
             raise StorageError(
                 f"No folder in {self.folder} holds an {CONFIG_NAME}; give the folder that the adapters' folders are in."

@@ -6,12 +6,14 @@ The matching rules are PEFT's, so that one config finds the same layers there an
 
 import difflib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from torch import nn
 
 from shira_lab.adapters.config import AdapterConfig
 from shira_lab.adapters.patterns import matches
+from shira_lab.adapters.tree import AdapterTree
+from shira_lab.adapters.walk import walk
 from shira_lab.errors import ConfigError
 from shira_lab.layers.kinds import is_linear
 
@@ -45,34 +47,36 @@ DEFAULT_TARGETS: dict[str, tuple[str, ...]] = {
 }
 
 
-def walk(model: nn.Module, stop_at: tuple[type[nn.Module], ...] = ()) -> Iterator[tuple[str, nn.Module]]:
-    """(path, module) of all modules below ``model``, not descending into those of the ``stop_at`` types."""
-
-    def visit(prefix: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-        for name, child in module.named_children():
-            path = f"{prefix}{name}"
-            yield path, child
-            if not isinstance(child, stop_at):
-                yield from visit(f"{path}.", child)
-
-    return visit("", model)
+#: Layers whose weight is read without a call of the layer, by the class of the module that holds them. An adapter acts
+#: when its layer is called, so it would do nothing there, or only in training mode.
+READ_DIRECTLY: dict[str, tuple[str, ...]] = {
+    "MultiheadAttention": ("out_proj",),
+    "TransformerEncoderLayer": ("linear1", "linear2"),
+    "WavLMAttention": ("q_proj", "k_proj", "v_proj", "out_proj"),
+}
 
 
-def find_targets(model: nn.Module, modules: dict[str, nn.Module], config: AdapterConfig) -> list[str]:
-    """The paths, out of ``modules`` (path -> layer, adapted layers shown as their base), that ``config`` targets.
+def find_targets(model: nn.Module, config: AdapterConfig) -> dict[str, nn.Module]:
+    """The layers of ``model`` that ``config`` targets, by path, in the model's order.
+
+    Args:
+        model: the user's model, bare or with adapters; a layer that carries one is shown as its base layer.
 
     Raises:
-        ConfigError: when nothing matches (the closest names are listed), or a match is no linear layer.
+        ConfigError: when nothing matches (the closest names are listed), a match is no linear layer, or its weight is
+            read without a call of the layer.
     """
+    modules = dict(AdapterTree(model).base_modules())
     wanted = _wanted(model, config)
     if wanted == "all-linear":
         head = _output_layer(model)
-        paths = [path for path, module in modules.items() if is_linear(module) and path != head]
+        linear = [path for path, module in modules.items() if is_linear(module) and path != head]
+        paths = [path for path in linear if not _read_by(model, path)]
     else:
-        paths = [path for path in modules if _matches(path, wanted)]
+        paths = [path for path in modules if path_matches(path, wanted)]
         if not paths:
-            raise ConfigError(_nothing_matches(wanted, modules))
-    paths = [path for path in paths if not _matches(path, config.exclude_modules)]
+            raise ConfigError(_nothingpath_matches(wanted, modules))
+    paths = [path for path in paths if not path_matches(path, config.exclude_modules)]
     paths = [path for path in paths if not _inside(path, config.modules_to_save or [])]
     paths = [path for path in paths if _in_layers(path, config.layers_to_transform)]
     if not paths:
@@ -87,7 +91,21 @@ def find_targets(model: nn.Module, modules: dict[str, nn.Module], config: Adapte
                 f"Target module '{path}' is a {type(modules[path]).__name__}, which is not supported; only "
                 "nn.Linear and Conv1D layers can be adapted. Name the linear layers inside it, or use exclude_modules."
             )
-    return paths
+        reader = _read_by(model, path)
+        if reader:
+            raise ConfigError(
+                f"Target module '{path}' cannot carry an adapter: the {reader} around it reads its weight and does not "
+                f"call it. Leave it out with exclude_modules=['{path}'], or train the {reader} in full with "
+                "modules_to_save."
+            )
+    return {path: modules[path] for path in paths}
+
+
+def _read_by(model: nn.Module, path: str) -> str | None:
+    """The class of the module that reads the weight of the layer at ``path`` and does not call it, or None."""
+    parent, _, name = path.rpartition(".")
+    classes = [kind.__name__ for kind in type(model.get_submodule(parent)).__mro__]
+    return next((kind for kind in classes if name in READ_DIRECTLY.get(kind, ())), None)
 
 
 def _wanted(model: nn.Module, config: AdapterConfig) -> Collection[str] | str:
@@ -102,7 +120,7 @@ def _wanted(model: nn.Module, config: AdapterConfig) -> Collection[str] | str:
     return set(DEFAULT_TARGETS[model_type])
 
 
-def _matches(path: str, wanted: Collection[str] | str | None) -> bool:
+def path_matches(path: str, wanted: Collection[str] | str | None) -> bool:
     """A string is a regular expression over the whole path; a name is the path or its ending."""
     if wanted is None:
         return False
@@ -117,11 +135,16 @@ def _inside(path: str, names: Collection[str]) -> bool:
 
 
 def _in_layers(path: str, layers: list[int] | int | None) -> bool:
-    """Whether the first number in the path, the index of its transformer layer, is among ``layers``."""
+    """Whether the index of the path's transformer layer is among ``layers``."""
     if layers is None:
         return True
+    return isinstance(layers, list) and layer_index(path) in layers
+
+
+def layer_index(path: str) -> int | None:
+    """The first number inside the path, which is the index of its transformer layer; None where there is none."""
     index = re.search(r"\.(\d+)\.", path)
-    return index is not None and isinstance(layers, list) and int(index[1]) in layers
+    return None if index is None else int(index[1])
 
 
 def _output_layer(model: nn.Module) -> str | None:
@@ -131,7 +154,7 @@ def _output_layer(model: nn.Module) -> str | None:
     return next((path for path, module in walk(model) if module is head), None)
 
 
-def _nothing_matches(wanted: Collection[str] | str, modules: dict[str, nn.Module]) -> str:
+def _nothingpath_matches(wanted: Collection[str] | str, modules: dict[str, nn.Module]) -> str:
     linear = [path for path, module in modules.items() if is_linear(module)]
     names = list(dict.fromkeys(path.rsplit(".", 1)[-1] for path in linear))
     asked = [wanted] if isinstance(wanted, str) else sorted(wanted)

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from shira_lab.adapters.modules_to_save import ModulesToSaveWrapper
-from shira_lab.adapters.targets import walk
+from shira_lab.adapters.walk import walk
 from shira_lab.layers import AdapterLayer
 
 

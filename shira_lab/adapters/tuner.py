@@ -6,6 +6,7 @@ PEFT calls this object ``base_model``; the user's model is its ``model``.
 import re
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from shira_lab.adapters.modules_to_save import ModulesToSaveWrapper, find_module
 from shira_lab.adapters.recipe import draw_positions, make_adapter, prepare_config
 from shira_lab.adapters.targets import find_targets
 from shira_lab.adapters.tree import AdapterTree
+from shira_lab.adapters.unmatched import warn_unmatched
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 from shira_lab.masks.positions import to_mask
@@ -75,16 +77,16 @@ class AdapterModel(AdapterTree):
         """
         self.check_new(name)
         config = with_task_head(self.model, config)
-        modules = dict(self.base_modules())
-        paths = find_targets(self.model, modules, config)
-        config = prepare_config(config, [modules[path] for path in paths], draws=positions is None)
+        targets = find_targets(self.model, config)
+        warn_unmatched(self.model, config, targets, stacklevel=3)
+        config = prepare_config(config, list(targets.values()), draws=positions is None)
         taken = self._taken(config) if positions is None else {}
         made = {
             path: make_adapter(
-                path, modules[path], config, (gradients or {}).get(path), (positions or {}).get(path),
+                path, base, config, (gradients or {}).get(path), (positions or {}).get(path),
                 taken.get(path), autocast_adapter_dtype,
             )
-            for path in paths
+            for path, base in targets.items()
         }  # fmt: skip
         saved = find_modules_to_save(self.model, config.modules_to_save)
         if not self.peft_config:
@@ -95,7 +97,7 @@ class AdapterModel(AdapterTree):
         for path, adapter in made.items():
             layer = existing.get(path)
             if layer is None:
-                base = modules[path]
+                base = targets[path]
                 layer = AdapterLayer(base, in_place=id(base.weight) not in shared).train(base.training)
                 _replace(self.model, path, layer)
             layer.add_adapter(name, adapter)
@@ -183,6 +185,8 @@ class AdapterModel(AdapterTree):
             _replace(self.model, path, layer.unload(merge))
         for path, wrapper in self.wrapped_modules():
             _replace(self.model, path, wrapper.chosen() if merge else wrapper.original_module)
+        if merge:
+            _record_untied(self.model)
         self.peft_config, self.active_adapters = {}, []
         return self.model
 
@@ -254,6 +258,17 @@ def _shared_weights(model: nn.Module) -> set[int]:
             if parameter is not None:
                 (shared if id(parameter) in seen else seen).add(id(parameter))
     return shared
+
+
+def _record_untied(model: nn.Module) -> None:
+    """Let transformers' config say so where the head has got a weight of its own, because ``tie_weights`` and
+    ``from_pretrained`` would put the embedding's in its place."""
+    config: Any = getattr(model, "config", None)
+    if not getattr(config, "tie_word_embeddings", False) or not hasattr(model, "get_output_embeddings"):
+        return
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()  # type: ignore[operator]
+    if head is not None and head.weight is not embedding.weight:
+        config.tie_word_embeddings = False
 
 
 def _replace(model: nn.Module, path: str, new: nn.Module) -> None:

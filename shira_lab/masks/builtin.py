@@ -4,7 +4,7 @@ Random, magnitude (the paper's WM), gradient, SNIP and struct are those of "Spar
 2406.13175, section 3.1); block and row_col are two that learners ask for. Each has exactly r(m + n) ones for every
 legal r. A mask ``avoid`` of the weight's shape says which entries are taken already, say by another adapter: they stay
 out, and the count is still exact. All take ``**kwargs`` and ignore what they do not know, because PEFT hands its mask
-functions more than they need.
+functions more than they need. :mod:`shira_lab.minimal` has two of them in their plain form.
 """
 
 from collections.abc import Iterator

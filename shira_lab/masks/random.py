@@ -3,6 +3,7 @@
 PEFT shuffles all mn positions with ``torch.randperm`` and keeps the first k. Below 2^32 / 20 elements that is a forward
 Fisher-Yates shuffle: step i swaps place i with place i + draw_i mod (mn - i). The first k places are final after k
 steps, so k draws of the same generator give the same positions, without the other mn - k.
+:mod:`shira_lab.minimal` shows the plain form.
 """
 
 import hashlib

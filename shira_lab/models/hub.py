@@ -32,6 +32,7 @@ from transformers.utils import logging
 from shira_lab.analysis.costs import in_units
 from shira_lab.errors import ShiraError
 from shira_lab.models.download import HubTrouble, Progress, fetch
+from shira_lab.models.whole import is_whole
 
 EMBEDDED = "embedded"
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # the first kind that a repository has is taken
@@ -67,7 +68,7 @@ def load_model(
             return _load(folder)
     folder = _as_folder(name)
     return _load(
-        folder if folder.is_dir() else _cached(str(name), WEIGHTS) or _download(str(name), _usable, on_progress)
+        folder if folder.is_dir() else _cached(str(name), is_whole) or _download(str(name), _usable, on_progress)
     )
 
 
@@ -77,7 +78,7 @@ def is_here(name: str | Path) -> bool:
     Raises:
         ShiraError: no model can have this name.
     """
-    return name == EMBEDDED or _as_folder(name).is_dir() or _cached(str(name), WEIGHTS) is not None
+    return name == EMBEDDED or _as_folder(name).is_dir() or _cached(str(name), is_whole) is not None
 
 
 def load_config(name: str | Path = EMBEDDED) -> PreTrainedConfig:
@@ -91,7 +92,9 @@ def load_config(name: str | Path = EMBEDDED) -> PreTrainedConfig:
             return _read_config(folder)
     folder = _as_folder(name)
     return _read_config(
-        folder if folder.is_dir() else _cached(str(name), CONFIG) or _download(str(name), lambda _: CONFIG)
+        folder
+        if folder.is_dir()
+        else _cached(str(name), lambda cached: (cached / CONFIG[0]).is_file()) or _download(str(name), lambda _: CONFIG)
     )
 
 
@@ -123,8 +126,8 @@ def _load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return model.eval(), tokenizer
 
 
-def _cached(name: str, needed: Sequence[str]) -> Path | None:
-    """The folder of a hub model in the local cache, if a file that matches one of ``needed`` is there."""
+def _cached(name: str, enough: Callable[[Path], bool]) -> Path | None:
+    """The folder of a hub model in the local cache, if what lies there is enough."""
     try:
         folder = Path(snapshot_download(name, local_files_only=True))
     except HFValidationError:
@@ -133,7 +136,7 @@ def _cached(name: str, needed: Sequence[str]) -> Path | None:
         ) from None
     except LocalEntryNotFoundError:
         return None
-    return folder if any(any(folder.glob(pattern)) for pattern in needed) else None
+    return folder if enough(folder) else None
 
 
 def _download(name: str, choose: Callable[[Sequence[str]], Sequence[str]], on_progress: Progress | None = None) -> Path:

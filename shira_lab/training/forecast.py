@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from shira_lab.adapters.targets import DEFAULT_TARGETS, find_targets, walk
+from shira_lab.adapters.targets import DEFAULT_TARGETS, find_targets
 from shira_lab.analysis.costs import ADAMW, FLOAT32, GRADIENT, SHIRA_PLACE, in_units
 from shira_lab.budget import Shape, num_params
 from shira_lab.errors import ShiraError
@@ -80,15 +80,14 @@ def forecast(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, setting
     """
     stories = Stories(settings, tokenizer)
     rows = [stories[index] for index in range(min(LOOKED_AT, len(stories)))]
-    paths = find_targets(model, dict(walk(model)), adapter_config(settings))
-    shapes = {path: shape_of(model.get_submodule(path)) for path in paths}
+    shapes = {path: shape_of(layer) for path, layer in find_targets(model, adapter_config(settings)).items()}
     tokens = _tokens(model, rows, settings)
     try:
-        activations = _activations(model, settings, paths, tokens)
+        activations = _activations(model, settings, list(shapes), tokens)
     except Exception:  # code of models that cannot do without numbers fails in many ways
         return None
     training = activations + LOSS_COPIES * _logits(model, tokens)
-    measuring = max(_spectra([shapes[path] for path in watched(paths)]), _evaluation(model, rows, settings))
+    measuring = max(_spectra([shapes[path] for path in watched(list(shapes))]), _evaluation(model, rows, settings))
     parts = _trained(model, settings, list(shapes.values()))
     parts |= {"activations": max(training, measuring), "libraries": LIBRARIES}
     return Forecast(settings, resident(), parts, _room(model))

@@ -100,7 +100,7 @@ def trained_layers(trained: Trainable, settings: Settings) -> list[str]:
     """Paths of the linear layers that carry the adapter, or that one with these targets would."""
     if isinstance(trained, PeftModel):
         return [path for path, _ in trained.base_model.adapter_layers()]
-    return find_targets(trained, dict(trained.named_modules()), adapter_config(settings))
+    return list(find_targets(trained, adapter_config(settings)))
 
 
 def delta_weight(trained: Trainable, base: PreTrainedModel, path: str) -> Tensor:

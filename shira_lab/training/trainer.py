@@ -4,28 +4,36 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed
+import transformers
 from torch import nn
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PrinterCallback, TrainingArguments
+from transformers.trainer import TRAINING_ARGS_NAME
 
+from shira_lab.adapters.config import CONFIG_NAME, ShiraConfig
 from shira_lab.adapters.model import PeftModel
+from shira_lab.adapters.storage.files import read_json
+from shira_lab.adapters.storage.state_dicts import set_peft_model_state_dict
+from shira_lab.adapters.storage.tensor_files import find_tensors, read_tensors
 from shira_lab.training.checkpoints import HISTORY_NAME
 from shira_lab.training.history import History
 
 
-class AdapterTrainer(Trainer):
-    """A Trainer for a :class:`~shira_lab.adapters.model.PeftModel`, or for a whole model.
+class Trainer(transformers.Trainer):
+    """transformers' Trainer, with its arguments, whose checkpoints of a PeftModel hold the adapters alone.
 
-    A checkpoint of a PeftModel has the adapter in PEFT's layout in the place of the model's weights; each checkpoint
-    carries the ``history`` up to its step.
+    transformers' own trains a :class:`~shira_lab.adapters.model.PeftModel` as well, but its checkpoints hold the whole
+    model: it knows PEFT's class, not this one. Checkpoints here are folders as ``save_pretrained`` writes them.
     """
 
-    def __init__(self, model: nn.Module, args: TrainingArguments, history: History, **kwargs: Any) -> None:
-        args._n_gpu = min(args.n_gpu, 1)  # nn.DataParallel copies models at each step, and with them what is written
-        super().__init__(model=model, args=args, **kwargs)
-        self.remove_callback(PrinterCallback)
-        self.history = history
-        if args.world_size > 1 and isinstance(model, PeftModel):
-            share_adapters(model)
+    def __init__(
+        self, model: nn.Module | None = None, args: TrainingArguments | None = None, *rest: Any, **kwargs: Any
+    ) -> None:
+        args = args or TrainingArguments()
+        if isinstance(model, PeftModel):
+            args._n_gpu = min(args.n_gpu, 1)  # nn.DataParallel copies models at each step, with what is written in them
+        super().__init__(model, args, *rest, **kwargs)
+        if args.world_size > 1 and isinstance(self.model, PeftModel):
+            share_adapters(self.model)
 
     def _wrap_model(self, model: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
         if isinstance(model, PeftModel):
@@ -38,17 +46,51 @@ class AdapterTrainer(Trainer):
             super()._save(str(folder), state_dict)
         elif self.args.should_save:
             self.model.save_pretrained(folder)
-        if self.args.should_save:
-            self.history.save(folder / HISTORY_NAME)
+            if self.processing_class is not None:
+                self.processing_class.save_pretrained(folder)
+            torch.save(self.args, folder / TRAINING_ARGS_NAME)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        if not isinstance(self.model, PeftModel):
+        if isinstance(self.model, PeftModel):
+            restore_adapters(self.model, Path(resume_from_checkpoint))
+        else:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
-            return
-        name = self.model.active_adapter
-        self.model.delete_adapter(name)
-        self.model.load_adapter(resume_from_checkpoint, name, is_trainable=True)
-        self.model.set_adapter(name)
+
+    def _load_best_model(self) -> None:
+        if isinstance(self.model, PeftModel):
+            restore_adapters(self.model, Path(self.state.best_model_checkpoint))
+        else:
+            super()._load_best_model()
+
+
+class AdapterTrainer(Trainer):
+    """A :class:`Trainer` whose checkpoints carry the ``history`` up to their step."""
+
+    def __init__(self, model: nn.Module, args: TrainingArguments, history: History, **kwargs: Any) -> None:
+        args._n_gpu = min(args.n_gpu, 1)  # a whole model too: all methods of a comparison train in the same way
+        super().__init__(model=model, args=args, **kwargs)
+        self.remove_callback(PrinterCallback)
+        self.history = history
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        if self.args.should_save:
+            self.history.save(Path(output_dir or self.args.output_dir) / HISTORY_NAME)
+
+
+def restore_adapters(model: PeftModel, folder: Path) -> None:
+    """Give the adapters of ``model`` the values, positions and seeds that ``save_pretrained`` left in ``folder``.
+
+    The parameters stay the same objects, so an optimizer that holds them goes on working.
+
+    Raises:
+        StorageError: when a file is missing or does not fit its adapter.
+    """
+    for name, config in model.peft_config.items():
+        place = folder if name == "default" else folder / name
+        set_peft_model_state_dict(model, read_tensors(find_tensors(place)), name)
+        if isinstance(config, ShiraConfig):
+            config.random_seed = read_json(place / CONFIG_NAME).get("random_seed")
 
 
 def share_adapters(model: PeftModel) -> None:

@@ -135,6 +135,7 @@ def test_layers_of_one_shape_share_the_mask_of_a_seed_unless_each_has_its_own() 
     assert apart == masks(seed_per_layer=True)
 
 
+@pytest.mark.filterwarnings("ignore:`rank_pattern`. no layer")  # some patterns are there to match nothing
 def test_rank_pattern_sets_r_by_layer_as_in_peft() -> None:
     patterns = {"lin1": 2, "layers.0.q": 3, "^block.*v": 4, "(a|b).k": 5}
     config = ShiraConfig(r=1, target_modules=["lin0", "lin1"], rank_pattern=patterns)

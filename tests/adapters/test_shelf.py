@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig
 from shira_lab.adapters.shelf import AdapterShelf
-from shira_lab.errors import StorageError
+from shira_lab.errors import AdapterError, StorageError
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -89,3 +89,19 @@ def test_what_is_not_there_is_named(twenty: tuple[Path, dict[str, Tensor]], tmp_
         shelf.switch("style99")
     with pytest.raises(StorageError, match=r"No folder in .* holds an adapter_config.json; give the folder that the"):
         AdapterShelf(PeftModel(mlp()), tmp_path / "style00")
+
+
+@pytest.mark.parametrize(
+    "model", [mlp(), None, "a folder", PeftModel(mlp()).base_model], ids=lambda m: type(m).__name__
+)
+def test_a_shelf_for_what_is_no_peft_model_is_refused_when_it_is_made(model: object, tmp_path: Path) -> None:
+    message = (
+        r"`model` should be a PeftModel; write `AdapterShelf\(PeftModel\(model\), folder\)` for a bare model; got "
+    )
+    with pytest.raises(AdapterError, match=message):
+        AdapterShelf(model, tmp_path)
+
+
+def test_a_shelf_of_no_folder_is_refused() -> None:
+    with pytest.raises(StorageError, match="`folder` should be the path of a folder; got None"):
+        AdapterShelf(PeftModel(mlp()), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -63,6 +64,28 @@ def test_a_cached_model_needs_no_hub(cache: Path) -> None:
         shutil.copytree(folder, repository / "snapshots" / ("0" * 40))
     model, _ = load_model("someone/tales")
     assert model.config.model_type == "opt"
+
+
+SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+
+
+@pytest.mark.parametrize("dangling", [False, True], ids=["missing", "a link that leads nowhere"])
+@pytest.mark.parametrize("lost", ["", "config.json", "tokenizer.json", "model.safetensors.index.json", *SHARDS])
+def test_half_a_model_in_the_cache_is_not_taken_for_a_whole_one(cache: Path, lost: str, dangling: bool) -> None:
+    repository = cache / "models--someone--tales"
+    snapshot = repository / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40)
+    for name in ("config.json", "tokenizer.json", *SHARDS):
+        (snapshot / name).write_text("{}")
+    index = {"weight_map": {"first": SHARDS[0], "second": SHARDS[1]}}
+    (snapshot / "model.safetensors.index.json").write_text(json.dumps(index))
+    if lost:
+        (snapshot / lost).unlink()
+        if dangling:
+            (snapshot / lost).symlink_to(repository / "blobs" / "gone")
+    assert hub.is_here("someone/tales") is not bool(lost)
 
 
 def test_a_hub_that_refuses_is_explained(cache: Path) -> None:

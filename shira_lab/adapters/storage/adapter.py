@@ -1,7 +1,8 @@
 """Adapters on disk, in PEFT's layout: ``adapter_config.json`` and ``adapter_model.safetensors``.
 
 Saving is atomic. Loading checks everything, config and tensors against each other and against the model, before it
-changes anything: an adapter may come from a stranger.
+changes anything: an adapter may come from a stranger. :mod:`shira_lab.minimal` writes the same two files without this
+care.
 """
 
 from dataclasses import dataclass
@@ -109,13 +110,13 @@ def read_adapter(
     compact = file.name == COMPACT_NAME  # it leaves out what the seed in the folder's own config gives
     stored = read_config(folder) if config is None or compact else config
     config = with_task_head(model.model, config or stored)
-    modules = dict(model.base_modules())
-    paths = find_targets(model.model, modules, config)
+    targets = find_targets(model.model, config)
+    shapes = {path: shape_of(layer) for path, layer in targets.items()}
     found = _without_prefix(str(file), read_tensors(file))
     if compact:
-        found = unpack(found, stored, {path: shape_of(modules[path]) for path in paths})
-    expected = _expected_tensors(model.model, modules, paths, config)
-    return config, check_tensors(str(file), found, expected, {path: shape_of(modules[path]) for path in paths})
+        found = unpack(found, stored, shapes)
+    expected = _expected_tensors(model.model, targets, config)
+    return config, check_tensors(str(file), found, expected, shapes)
 
 
 def check_tensors(
@@ -167,14 +168,12 @@ def _without_prefix(source: str, tensors: dict[str, Tensor]) -> dict[str, Tensor
     return {key.removeprefix(PREFIX): value for key, value in tensors.items()}
 
 
-def _expected_tensors(
-    model: nn.Module, modules: dict[str, nn.Module], paths: list[str], config: AdapterConfig
-) -> dict[str, Expected]:
+def _expected_tensors(model: nn.Module, targets: dict[str, nn.Module], config: AdapterConfig) -> dict[str, Expected]:
     expected: dict[str, Expected] = {}
-    for path in paths:
-        shape, r = shape_of(modules[path]), config.r_for(path)
+    for path, layer in targets.items():
+        shape, r = shape_of(layer), config.r_for(path)
         if isinstance(config, LoraConfig):
-            out_features, in_features = shape[::-1] if is_conv1d(modules[path]) else shape
+            out_features, in_features = shape[::-1] if is_conv1d(layer) else shape
             expected[f"{path}.lora_A.weight"] = Expected((r, in_features), torch.float32)
             expected[f"{path}.lora_B.weight"] = Expected((out_features, r), torch.float32)
         else:

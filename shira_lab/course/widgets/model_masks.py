@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from shira_lab.adapters.config import ShiraConfig
 from shira_lab.adapters.model import PeftModel
 from shira_lab.adapters.recipe import draw_positions
-from shira_lab.adapters.targets import find_targets, walk
+from shira_lab.adapters.targets import find_targets
 from shira_lab.budget import Shape
 from shira_lab.errors import ConfigError
 from shira_lab.masks import mask_types
@@ -80,8 +80,5 @@ def check_mask_type(mask_type: str, field: str = "mask_type") -> str:
 
 def adaptable_layers(model: nn.Module) -> dict[str, nn.Module]:
     """The linear layers of a model by path, adapted ones shown as their base, its output layer left out."""
-    if isinstance(model, PeftModel):
-        base, modules = model.get_base_model(), dict(model.base_model.base_modules())
-    else:
-        base, modules = model, dict(walk(model))
-    return {path: modules[path] for path in find_targets(base, modules, ShiraConfig(target_modules="all-linear"))}
+    base = model.get_base_model() if isinstance(model, PeftModel) else model
+    return find_targets(base, ShiraConfig(target_modules="all-linear"))

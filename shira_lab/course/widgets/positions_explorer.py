@@ -66,14 +66,14 @@ class PositionsExplorer(App):
         target_modules: str | list[str] = "all-linear",
         **state: Any,
     ) -> None:
-        paths = find_targets(model, dict(model.named_modules()), ShiraConfig(target_modules=target_modules))
+        layers = find_targets(model, ShiraConfig(target_modules=target_modules))
         if calibration is None:
             samples = Stories(Settings(world=world, seed=seed), tokenizer).samples(calibration_samples)
             stops = doublings(calibration_samples)
-            calibration = running_calibration(model, paths, with_progress(samples, calibration_samples), stops)
-        self.choices = Choices({path: model.get_submodule(path) for path in paths}, calibration)
+            calibration = running_calibration(model, list(layers), with_progress(samples, calibration_samples), stops)
+        self.choices = Choices(layers, calibration)
         self._resting = WhenResting()
-        super().__init__(show, **{"layer": paths[0], "samples": self.choices.samples[0], **state})
+        super().__init__(show, **{"layer": next(iter(layers)), "samples": self.choices.samples[0], **state})
         self._build()
         self.on_change(lambda _: self._draw(), *self.traits(state=True))
         self._draw()

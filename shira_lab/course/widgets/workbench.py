@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from shira_lab.adapters.model import PeftModel
-from shira_lab.adapters.targets import find_targets, walk
+from shira_lab.adapters.targets import find_targets
 from shira_lab.budget import num_params
 from shira_lab.errors import AdapterError
 from shira_lab.masks.positions import shape_of
@@ -80,8 +80,7 @@ class Workbench:
         total = sum(parameter.numel() for parameter in self._model.parameters())
         if settings.method == "full":
             return total, total
-        paths = find_targets(self._model, dict(walk(self._model)), adapter_config(settings))
-        shapes = [shape_of(self._model.get_submodule(path)) for path in paths]
+        shapes = map(shape_of, find_targets(self._model, adapter_config(settings)).values())
         return sum(num_params(settings.r, shape) for shape in shapes), total
 
     def text_before(self) -> tuple[str, bool]:

@@ -6,19 +6,22 @@ A plain loop in a cell would keep every button press waiting until it has ended.
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, Generic, TypeVar
+from concurrent.futures import Future, wait
+from typing import Any, Generic, TypeVar, cast
 
 from shira_lab.errors import ShiraError
 
 T = TypeVar("T")
+#: Seconds after which a worker that waits for its loop looks whether the loop was closed.
+LOOK_AGAIN = 0.2
 
 
 class Worker(Generic[T]):
     """Runs ``work(worker)`` in a thread, then calls ``done(result, error)``, of which one is None.
 
     Start it in a cell, a widget's callback or a script. In a notebook ``done`` and what is passed to :meth:`tell` are
-    called in the notebook's own thread, in order; in a script, which has no loop, in the worker's.
+    called in the notebook's own thread, in order; in the worker's where there is no loop, as in a script, or where the
+    loop was closed meanwhile. What ``done`` raises is raised by :meth:`result` and :meth:`finished`.
     """
 
     def __init__(
@@ -49,7 +52,8 @@ class Worker(Generic[T]):
             self._call(self._deliver)
 
     def result(self) -> T:
-        """Wait, and return what the work returned or raise what it raised. For scripts; an interrupt stops the work.
+        """Wait, and return what the work returned, or raise what it or ``done`` raised. For scripts; an interrupt stops
+        the work.
 
         Raises:
             ShiraError: in a notebook, whose buttons and figures would stand still meanwhile.
@@ -71,20 +75,29 @@ class Worker(Generic[T]):
             raise
 
     def _run(self) -> None:
+        outcome: tuple[T | None, BaseException | None]
         try:
-            result = self._work(self)
+            outcome = self._work(self), None
         except BaseException as error:
-            self._call(self._fail, error)
+            outcome = None, error
+        self._call(self._finish, *outcome)
+        # A loop that is closed before it came to the call never will; nobody should wait for it.
+        while self._loop is not None and not wait([self._future], timeout=LOOK_AGAIN).done:
+            if self._loop.is_closed():
+                self._finish(*outcome)
+
+    def _finish(self, result: T | None, error: BaseException | None) -> None:
+        """Call ``done``, and let those go on who wait, also when it raises."""
+        try:
+            self._done(result, error)
+        except BaseException as failure:
+            self._future.set_exception(failure)
+            raise  # shown at once, for perhaps nobody waits
         else:
-            self._call(self._succeed, result)
-
-    def _succeed(self, result: T) -> None:
-        self._done(result, None)
-        self._future.set_result(result)
-
-    def _fail(self, error: BaseException) -> None:
-        self._done(None, error)
-        self._future.set_exception(error)
+            if error is None:
+                self._future.set_result(cast(T, result))
+            else:
+                self._future.set_exception(error)
 
     def _deliver(self) -> None:
         message, self._pending = self._pending, None
@@ -92,10 +105,14 @@ class Worker(Generic[T]):
             message()
 
     def _call(self, function: Callable[..., None], *args: Any) -> None:
-        if self._loop is None:
-            function(*args)
-        else:
-            self._loop.call_soon_threadsafe(function, *args)
+        """Call the function in the loop's thread; in this one where there is no loop, or none any more."""
+        if self._loop is not None:
+            try:
+                self._loop.call_soon_threadsafe(function, *args)
+                return
+            except RuntimeError:  # the loop was closed
+                pass
+        function(*args)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

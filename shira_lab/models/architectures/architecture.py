@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from shira_lab.adapters.config import ShiraConfig
-from shira_lab.adapters.targets import find_targets, walk
+from shira_lab.adapters.targets import find_targets
 from shira_lab.analysis.costs import Cost, full_cost, lora_cost, shira_cost
 from shira_lab.budget import Shape, check_budget
 from shira_lab.errors import ConfigError, ShiraError
@@ -67,7 +67,7 @@ class Architecture:
         else:
             wanted = None if target_modules == "query-value" else target_modules
             config = ShiraConfig(target_modules=wanted if wanted is None or isinstance(wanted, str) else list(wanted))
-            paths = find_targets(self.model, dict(walk(self.model)), config)
+            paths = list(find_targets(self.model, config))
         return {path: shape_of(self.model.get_submodule(path)) for path in paths}
 
     def costs(
