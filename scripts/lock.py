@@ -1,8 +1,9 @@
 """Write locks/: every package that `make` installs, with the hashes of all its files, for every system and Python.
 
 Run it with uv installed (`pip install uv`) after a pin in constraints.txt or a requirement in pyproject.toml changed.
-locks/lab.txt is what the lessons need; the other files hold what their extra needs beside that. PyTorch is left out,
-and what its CUDA builds bring: its files differ between package indexes, and the Makefile chooses among those.
+locks/lab.txt is what the lessons need, the extra `course`; the other files hold what their extra needs beside that.
+PyTorch is left out, and what its CUDA builds bring: its files differ between package indexes, and the Makefile chooses
+among those.
 """
 
 import re
@@ -15,6 +16,8 @@ from torch_source import CUDA_PACKAGES
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ROOT / "locks"
+#: The extra that locks/lab.txt is for, and the extras that have a file for what they need beside it.
+LAB = "course"
 EXTRAS = ("dashboard", "demo", "test")
 #: A requirement and the lines of hashes that belong to it.
 ENTRY = re.compile(r"^([A-Za-z0-9._-]+)==\S+.*\n(?: .*\n)*", re.MULTILINE)
@@ -34,7 +37,7 @@ def resolve(extra: str) -> dict[str, str]:
     lowest = project["project"]["requires-python"].removeprefix(">=")
     uv = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", lowest]
     plain = ["--generate-hashes", "--no-header", "--no-annotate", "--constraint", "constraints.txt"]
-    wanted = [f"-e .{f'[{extra}]' if extra else ''}", *project["build-system"]["requires"], EDITABLE]
+    wanted = [f"-e .[{extra}]", *project["build-system"]["requires"], EDITABLE]
     answer = subprocess.run(
         [*uv, *plain, "-"], input="\n".join(wanted), cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
     )
@@ -43,7 +46,7 @@ def resolve(extra: str) -> dict[str, str]:
 
 def main() -> None:
     LOCKS.mkdir(exist_ok=True)
-    lab = resolve("")
+    lab = resolve(LAB)
     files = {"lab": lab}
     for extra in EXTRAS:
         files[extra] = {name: entry for name, entry in resolve(extra).items() if lab.get(name) != entry}

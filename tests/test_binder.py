@@ -21,7 +21,7 @@ def test_binder_takes_its_versions_from_the_constraints_and_torch_from_the_cpu_i
     assert requirements() == [
         "--extra-index-url https://download.pytorch.org/whl/cpu",
         "--constraint ../constraints.txt",
-        "--editable .",
+        "--editable .[course]",
         "peft",
     ]
     assert (BINDER / "../constraints.txt").is_file()

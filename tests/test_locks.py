@@ -18,7 +18,9 @@ BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["bu
 
 def wanted(extra: str) -> list[Requirement]:
     """What pyproject.toml asks for with this extra, extras inside it followed."""
-    lines = PROJECT["optional-dependencies"][extra] if extra != "lab" else [*PROJECT["dependencies"], *BUILD]
+    lines = PROJECT["optional-dependencies"]["course" if extra == "lab" else extra]
+    if extra == "lab":
+        lines = [*PROJECT["dependencies"], *lines, *BUILD]
     found: list[Requirement] = []
     for requirement in map(Requirement, lines):
         inner = requirement.name == PROJECT["name"]
