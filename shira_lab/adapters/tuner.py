@@ -141,7 +141,19 @@ class AdapterModel(AdapterTree):
         """
         self.check_known([name])
         scale = check_scale(scale)
-        for _, layer in self.adapter_layers():
+        layers = [layer for _, layer in self.adapter_layers() if name in layer.adapters]
+        before = [layer.get_adapter(name).scale for layer in layers]
+        try:  # on all layers or on none: a merged weight may not hold the larger update
+            for layer in layers:
+                layer.get_adapter(name).scale = scale
+            for layer in layers:
+                if name in layer.merged_adapters:
+                    layer.check_mergeable([])
+        except AdapterError:
+            for layer, was in zip(layers, before, strict=True):
+                layer.get_adapter(name).scale = was
+            raise
+        for layer in layers:
             layer.set_scale(name, scale)
         self.peft_config[name] = self.peft_config[name].copy(scale=scale, scale_pattern={})
 

@@ -73,7 +73,7 @@ class Overlay:
         total, written = _sum(self.originals, self.positions, deltas), [d.snapshot() for d in deltas]
         self.written = []
         entries.write(weight, self.positions, total)
-        self.version = weight._version
+        self.version = version_of(weight)
         self.written = written
 
     @torch.no_grad()
@@ -104,7 +104,7 @@ class Overlay:
         return len(here) == len(there) > 0 and all(map(_same, here, there))
 
     def _check_untouched(self, weight: Tensor) -> None:
-        if self.written and weight._version != self.version:
+        if self.written and version_of(weight) != self.version:
             raise AdapterError(
                 "The base weight was changed in place while an adapter was written into it, so its original values "
                 "are no longer known. Change base weights inside `with model.disable_adapter():` or through "
@@ -113,7 +113,12 @@ class Overlay:
 
     def adopt(self, weight: Tensor) -> None:
         """After a copy of weight and overlay together: the copy's version counts from here."""
-        self.version = weight._version
+        self.version = version_of(weight)
+
+
+def version_of(tensor: Tensor) -> int:
+    """How often the tensor was changed in place; -1 for one made in inference mode, of which PyTorch does not count."""
+    return -1 if tensor.is_inference() else tensor._version
 
 
 @torch.no_grad()

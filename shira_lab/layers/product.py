@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from shira_lab.errors import AdapterError
-from shira_lab.layers.deltas import with_deltas
+from shira_lab.layers.deltas import version_of, with_deltas
 from shira_lab.layers.kinds import is_conv1d
 from shira_lab.layers.sampled import csr, sampled_product
 from shira_lab.layers.shira import ShiraAdapter
@@ -128,7 +128,7 @@ class SparseWeightGrad(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
         # An optimizer may change the values before this pass comes back: what it needs of them is copied.
-        ctx.live, ctx.versions = values, [value._version for value in values]
+        ctx.live, ctx.versions = values, [version_of(value) for value in values]
         ctx.values = [value.detach().clone() for value in values] if ctx.needs_input_grad[0] else values
         ctx.adapters, ctx.scalings = adapters, [adapter.scaling for adapter in adapters]
         ctx.patterns = [adapter.pattern for adapter in adapters]
@@ -163,7 +163,7 @@ class SparseWeightGrad(torch.autograd.Function):
 
 def _unchanged(ctx: Any) -> Sequence[Tensor]:
     """The values themselves, which a second derivative goes through."""
-    if [value._version for value in ctx.live] != ctx.versions:
+    if [version_of(value) for value in ctx.live] != ctx.versions:
         raise AdapterError(
             "The values of an adapter were changed in place between a forward pass and a second derivative through it. "
             "Call the backward pass before the optimizer's step."

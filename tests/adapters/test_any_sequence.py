@@ -189,7 +189,7 @@ class AnySequence(RuleBasedStateMachine):
     def _weight(self, path: str) -> Tensor:
         merged = [name for name in self.merged if path in self.deltas[name]]
         weight = self.base[f"{path}.weight"].clone()
-        for name in merged or self.active:
+        for name in dict.fromkeys([*merged, *self.active]):
             if path in self.deltas[name]:
                 weight += self.scales[name][path] * self.deltas[name][path]
         return weight

@@ -42,8 +42,6 @@ inputs = tokens(batch=2)
 alone = made()
 expected = trained(alone, inputs, [p for p in alone.parameters() if p.requires_grad])
 model = made()
-for layer in layers(model):
-    layer.leave_weight_alone()
 for block in model.get_base_model().model.decoder.layers:
     fully_shard(block, mesh=mesh, mp_policy=policy)
 fully_shard(model.get_base_model(), mesh=mesh, mp_policy=policy)
