@@ -52,6 +52,11 @@ class Overlay:
     originals: Tensor | None = None  # (u,) or the weight's shape
     version: int = -1  # the weight's version after the last write here
 
+    @property
+    def holds(self) -> bool | None:
+        """Whether something is written; None after an interrupt, when nobody knows."""
+        return None if self.originals is not None and not self.written else bool(self.written)
+
     @torch.no_grad()
     def write(self, weight: Tensor, deltas: Sequence[Delta]) -> None:
         """Make ``weight`` the base weight plus ``deltas``.
@@ -60,8 +65,7 @@ class Overlay:
             AdapterError: when somebody else has changed the weight while it carried an adapter.
         """
         self._check_untouched(weight)
-        interrupted = self.originals is not None and not self.written
-        if not interrupted and len(deltas) == len(self.written) and all(map(Delta.like, deltas, self.written)):
+        if self.holds is not None and len(deltas) == len(self.written) and all(map(Delta.like, deltas, self.written)):
             return
         if not self._same_places(deltas):
             self.restore(weight)

@@ -166,7 +166,7 @@ class AdapterLayer(AdapterHolder):
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """The base layer with the active adapters, x of shape (..., in_features)."""
-        if self.merged:
+        if self.merged and self._overlay.holds != (not self.disable_adapters):
             self.sync()
         if self.adapter_names is not None and not self.disable_adapters:
             return self._mixed(x, self.adapter_names, *args, **kwargs)

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from lab_server import ROOT
 from lesson import Lesson
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import ElementHandle, TimeoutError, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -32,11 +32,11 @@ def running(name: str, lesson: Lesson, lab_address: str) -> None:
     lesson.run_all()
 
 
-def move(control: Locator) -> None:
+def move(control: ElementHandle) -> None:
     """Another value, by the keyboard for what has one: the next option, a step up, the other state."""
     kind = control.evaluate("node => node.type")
     if kind == "select-one":
-        options, chosen = control.locator("option").all_text_contents(), control.evaluate("node => node.selectedIndex")
+        options, chosen = control.query_selector_all("option"), control.evaluate("node => node.selectedIndex")
         control.select_option(index=(chosen + 1) % len(options))
     elif kind == "checkbox":
         control.click()
@@ -66,12 +66,14 @@ def test_no_picture_is_empty(lesson: Lesson, name: str, pictures: Path | None) -
 
 
 def test_every_control_moves(lesson: Lesson) -> None:
-    controls = lesson.page.locator(CONTROLS)
-    for number in range(controls.count()):
-        control = controls.nth(number)
+    # The elements themselves, not their places in the page: one control may show or hide others, a moment later.
+    for control in lesson.page.locator(CONTROLS).element_handles():
         if control.is_visible() and control.is_enabled():
-            control.scroll_into_view_if_needed()
-            move(control)
+            try:
+                control.scroll_into_view_if_needed()
+                move(control)
+            except TimeoutError:
+                assert not control.is_visible(), f"{control.evaluate('node => node.outerHTML')} does not move"
     expect(lesson.page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible(timeout=60_000)
     assert lesson.tracebacks() == []
 

@@ -28,7 +28,7 @@ from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_peft_model
 from shira_lab.adapters.config import AdapterConfig
 from shira_lab.course.widgets import FineTuneLab
 from shira_lab.errors import AdapterError
-from shira_lab.layers import AdapterLayer, ShiraAdapter, sampled
+from shira_lab.layers import AdapterLayer, product, sampled
 from shira_lab.training.finetune import finetune
 from shira_lab.training.history import Settings
 
@@ -197,10 +197,9 @@ def interrupt(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         hit = Interrupt(real)
         monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, *args, **kwargs: hit(self, *args, **kwargs))
     elif request.param == "backward":
-        monkeypatch.setattr("shira_lab.layers.shira.sampled_product", Interrupt(sampled.sampled_product, 15))
+        monkeypatch.setattr("shira_lab.layers.product.sampled_product", Interrupt(sampled.sampled_product, 15))
     else:
-        hit = Interrupt(ShiraAdapter.tap, 15)
-        monkeypatch.setattr(ShiraAdapter, "tap", lambda self, *args: hit(self, *args))
+        monkeypatch.setattr("shira_lab.layers.layer.product", Interrupt(product.product, 15))
 
 
 def hooks(model: nn.Module) -> int:

@@ -18,7 +18,7 @@ from shira_lab.training.evaluate import sample, story_loss
 from shira_lab.training.worlds import get_world
 
 FORGIVEN = 0.03
-FOLDER = Path(shira_lab.__file__).parent / "embedded"
+FOLDER = Path(shira_lab.__file__).parent / "models" / "embedded"
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 

@@ -14,7 +14,7 @@ from shira_lab.training.evaluate import StoryLoss
 from shira_lab.training.worlds import get_world
 from shira_lab.training.worlds.scoring import Tally
 
-EMBEDDED = Path(shira_lab.__file__).parent / "embedded"
+EMBEDDED = Path(shira_lab.__file__).parent / "models" / "embedded"
 
 
 def measurements(excess: float = 0.01, **counts: Tally) -> Measurements:
