@@ -111,7 +111,7 @@ def test_a_page_that_is_reloaded_shows_what_the_kernel_knows(kept: Kept) -> None
 
 def test_an_app_whose_kernel_was_restarted_says_how_to_go_on(kept: Kept) -> None:
     kept.kernel("Restart Kernel…")
-    kept.lesson.page.get_by_role("button", name="Restart", exact=True).click()
+    kept.lesson.page.locator(".jp-Dialog .jp-mod-accept").click()
     for name in ("explorer", "lab"):
         expect(kept.still(name)).to_be_visible(timeout=60 * SECONDS)
         expect(kept.still(name)).to_contain_text("To move it, run the lesson's first cell, then this one.")
