@@ -126,4 +126,4 @@ def test_the_next_day_the_last_pictures_and_texts_are_there(kept: Kept) -> None:
         expect(kept.still(name).locator("img").first).to_be_visible()
         expect(kept.cell(name).locator(".jp-OutputArea-child:visible")).to_have_count(1)
     expect(kept.cell("verdict")).to_contain_text("Well done!")
-    expect(kept.lesson.page.get_by_text("model not found")).to_have_count(0)
+    expect(kept.lesson.page.get_by_text("model not found").locator("visible=true")).to_have_count(0)
