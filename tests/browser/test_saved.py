@@ -21,12 +21,14 @@ CELLS = {
 from torch import nn
 from shira_lab.course.exercises import check
 from shira_lab.course.exercises.fine_tune import trained_numbers
-from shira_lab.course.widgets import FineTuneLab, MaskExplorer
+from shira_lab.course.widgets import FineTuneLab, MaskExplorer, Prediction
 model = nn.Sequential(nn.Linear(48, 64), nn.ReLU(), nn.Linear(64, 48))""",
     "explorer": "(explorer := MaskExplorer(model, r=2))",
     "lab": '(lab := FineTuneLab(method="lora", r=1, steps=4, eval_every=2, show=("r",)))',
     "train": "lab.run(); tuned = await lab.finished()",
     "verdict": "check(trained_numbers)",
+    "question": '(guess := Prediction("How many?", {"few": "They are counted.", "many": "There is room."}))',
+    "answer": 'guess.compare("many")',
 }
 
 
@@ -59,7 +61,7 @@ class Kept:
         while self.path.stat().st_mtime_ns == before:
             self.lesson.page.wait_for_timeout(200)
         cells = nbformat.read(self.path, as_version=4).cells
-        return [output.data["text/html"] for cell in cells for output in cell.outputs if "text/html" in output.data]
+        return [one.data["text/html"] for cell in cells for one in cell.outputs if "text/html" in one.get("data", {})]
 
     def kernel(self, command: str) -> None:
         self.lesson.page.get_by_role("menuitem", name="Kernel", exact=True).click()
@@ -86,16 +88,28 @@ def test_while_the_kernel_lives_its_view_is_shown_and_the_still_is_not(kept: Kep
         expect(kept.still(name)).to_be_hidden()
 
 
+def test_an_answer_waits_for_the_commit_and_then_says_why_while_all_cells_have_run(kept: Kept) -> None:
+    question, answer = kept.cell("question"), kept.cell("answer")
+    expect(answer.get_by_text("The answer waits for your prediction.")).to_be_visible()
+    expect(answer.get_by_text("The answer: many.")).to_be_hidden()
+    question.get_by_label("few").check()
+    question.get_by_role("button", name="Commit").click()
+    said = "You predicted: few. They are counted. The answer: many. There is room."
+    expect(question.get_by_role("status")).to_have_text(said)
+    expect(answer.get_by_text(said)).to_be_visible()
+
+
 def test_what_was_seen_last_is_in_the_file(kept: Kept) -> None:
     slider = kept.cell("explorer").get_by_label("r", exact=True)
     slider.focus()
     slider.press("ArrowRight")
     expect(kept.live("explorer").get_by_role("status")).to_contain_text("r(m + n) = 3 *")
     kept.lesson.page.wait_for_timeout(3 * SECONDS)
-    explorer, lab, verdict = kept.save()
+    explorer, lab, verdict, question, answer = kept.save()
     assert "r(m + n) = 3 *" in explorer and "data:image/png;base64" in explorer
     assert "Finished after 4 steps" in lab and "data:image/svg+xml;base64" in lab
     assert "Well done!" in verdict
+    assert "◉ few" in question and "You predicted: few." in question and "There is room." in answer
     assert kept.path.stat().st_size < 1_000_000
 
 
@@ -126,4 +140,5 @@ def test_the_next_day_the_last_pictures_and_texts_are_there(kept: Kept) -> None:
         expect(kept.still(name).locator("img").first).to_be_visible()
         expect(kept.cell(name).locator(".jp-OutputArea-child:visible")).to_have_count(1)
     expect(kept.cell("verdict")).to_contain_text("Well done!")
+    expect(kept.still("answer")).to_contain_text("You predicted: few.")
     expect(kept.lesson.page.get_by_text("model not found").locator("visible=true")).to_have_count(0)
