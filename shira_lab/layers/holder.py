@@ -6,10 +6,9 @@ from types import MappingProxyType
 from torch import Tensor, nn
 
 from shira_lab.errors import AdapterError
-from shira_lab.layers.kinds import is_conv1d
 from shira_lab.layers.lora import LoraAdapter
 from shira_lab.layers.shira import ShiraAdapter
-from shira_lab.masks.positions import shape_of, weight_of
+from shira_lab.masks.positions import is_conv1d, shape_of, weight_of
 
 Adapter = ShiraAdapter | LoraAdapter
 

@@ -27,10 +27,9 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from shira_lab.errors import AdapterError
 from shira_lab.layers.deltas import version_of, with_deltas
-from shira_lab.layers.kinds import is_conv1d
 from shira_lab.layers.sampled import csr, sampled_product
 from shira_lab.layers.shira import ShiraAdapter
-from shira_lab.masks.positions import weight_of
+from shira_lab.masks.positions import is_conv1d, weight_of
 
 Way = Literal["sparse", "few tokens", "dense", "beside"]
 

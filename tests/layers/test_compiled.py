@@ -13,7 +13,7 @@ from shira_lab.errors import ShiraError
 from shira_lab.layers import compiled, entries, kernel
 from shira_lab.layers.pattern import Pattern
 from shira_lab.layers.sampled import sampled_product
-from shira_lab.masks.random import random_positions
+from shira_lab.masks.positions import random_positions
 
 
 @pytest.fixture
