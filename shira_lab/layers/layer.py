@@ -16,12 +16,11 @@ from torch import Tensor, nn
 
 from shira_lab.errors import AdapterError
 from shira_lab.layers.deltas import Overlay, with_deltas
-from shira_lab.layers.kinds import is_conv1d
 from shira_lab.layers.lora import LoraAdapter
 from shira_lab.layers.product import product
 from shira_lab.layers.shira import ShiraAdapter
 from shira_lab.layers.shira_weights import ShiraWeights
-from shira_lab.masks.positions import shape_of, weight_of
+from shira_lab.masks.positions import is_conv1d, shape_of, weight_of
 
 Adapter = ShiraAdapter | LoraAdapter
 
@@ -160,7 +159,8 @@ class AdapterLayer(nn.Module):
     def unmerge(self) -> None:
         """Undo :meth:`merge`, bit for bit."""
         self.merged_adapters = []
-        self._overlay.restore(self.weight)
+        if self._overlay.originals is not None:
+            self._overlay.restore(self.weight)
 
     def unload(self, merge: bool = False) -> nn.Module:
         """The bare base layer: as it was, or with the active adapters merged into it for good."""
