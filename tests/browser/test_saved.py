@@ -90,13 +90,13 @@ def test_while_the_kernel_lives_its_view_is_shown_and_the_still_is_not(kept: Kep
 
 def test_an_answer_waits_for_the_commit_and_then_says_why_while_all_cells_have_run(kept: Kept) -> None:
     question, answer = kept.cell("question"), kept.cell("answer")
-    expect(answer.get_by_text("The answer waits for your prediction.")).to_be_visible()
-    expect(answer.get_by_text("The answer: many.")).to_be_hidden()
+    expect(answer.locator("summary:visible")).to_contain_text("The answer waits for your prediction.")
+    expect(answer.get_by_text("The answer: many.").locator("visible=true")).to_have_count(0)
     question.get_by_label("few").check()
     question.get_by_role("button", name="Commit").click()
     said = "You predicted: few. They are counted. The answer: many. There is room."
     expect(question.get_by_role("status")).to_have_text(said)
-    expect(answer.get_by_text(said)).to_be_visible()
+    expect(answer.locator("p:visible")).to_have_text(said)
 
 
 def test_what_was_seen_last_is_in_the_file(kept: Kept) -> None:

@@ -17,7 +17,7 @@ import ipywidgets
 from shira_lab.course.widgets.resting import WhenResting
 
 REST_SECONDS = 1.0  # the still may be a moment late: nobody sees it while the view lives
-SAID = "This is a picture of the app, as it was last. To move it, run the lesson's first cell, then this one."
+HINT = "This is a picture of the app, as it was last. To move it, run the lesson's first cell, then this one."
 
 _OUTPUT, _AREA = ".jp-OutputArea-child", "> .jp-OutputArea-output"
 _STILL, _GONE = f"{_OUTPUT}:has(.shira-still)", ".jupyter-widgets-disconnected"
@@ -30,10 +30,15 @@ STYLE = (
 
 
 class Still:
-    """Displays ``view`` and its still, which then follows; ``text`` says what is shown where HTML is not read."""
+    """Displays ``view`` and its still, which then follows.
 
-    def __init__(self, view: ipywidgets.Widget, text: Callable[[], str]) -> None:
-        self._view, self._text = view, text
+    Args:
+        text: says what is shown where HTML is not read.
+        hint: stands above the still.
+    """
+
+    def __init__(self, view: ipywidgets.Widget, text: Callable[[], str], hint: str = HINT) -> None:
+        self._view, self._text, self._hint = view, text, hint
         self._name = ""
         self._resting = WhenResting(REST_SECONDS)
 
@@ -49,7 +54,7 @@ class Still:
 
     def bundle(self) -> dict[str, str]:
         """The still, by kinds of media."""
-        html = f'{STYLE}<div class="shira-still"><p><em>{SAID}</em></p>{as_html(self._view)}</div>'
+        html = f'{STYLE}<div class="shira-still"><p><em>{self._hint}</em></p>{as_html(self._view)}</div>'
         return {"text/html": html, "text/plain": self._text()}
 
     def close(self) -> None:
