@@ -55,12 +55,12 @@ class AdapterTree(nn.Module):
 
     def enable_adapter_layers(self) -> None:
         """Undo :meth:`disable_adapter_layers`."""
-        for module in self._switched():
+        for module in self.switched():
             _switch(module, disable=False)
 
     def disable_adapter_layers(self) -> None:
         """From here on the model is the base model; base weights are back in place, bit for bit."""
-        for module in self._switched():
+        for module in self.switched():
             module.disable_adapters = True
             if isinstance(module, AdapterLayer) and module.merged:
                 module.sync()
@@ -68,7 +68,7 @@ class AdapterTree(nn.Module):
     @contextmanager
     def disable_adapter(self) -> Iterator[None]:
         """Inside, the model is the base model, see :meth:`disable_adapter_layers`; then each layer is as before."""
-        switched = self._switched()
+        switched = self.switched()
         before = [module.disable_adapters for module in switched]
         try:
             self.disable_adapter_layers()
@@ -80,7 +80,7 @@ class AdapterTree(nn.Module):
     def _walk(self) -> Iterator[tuple[str, nn.Module]]:
         return walk(self.model, stop_at=(AdapterLayer, ModulesToSaveWrapper))
 
-    def _switched(self) -> list[AdapterLayer | ModulesToSaveWrapper]:
+    def switched(self) -> list[AdapterLayer | ModulesToSaveWrapper]:
         return [m for m in self.model.modules() if isinstance(m, AdapterLayer | ModulesToSaveWrapper)]
 
 

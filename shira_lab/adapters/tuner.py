@@ -48,7 +48,7 @@ class AdapterModel(AdapterTree):
     @property
     def has_active_enabled_adapter(self) -> bool:
         """Whether any adapter takes part in the forward pass."""
-        return bool(self.active_adapters) and not all(module.disable_adapters for module in self._switched())
+        return bool(self.active_adapters) and not all(module.disable_adapters for module in self.switched())
 
     @property
     def prefix(self) -> str:

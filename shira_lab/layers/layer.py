@@ -7,7 +7,9 @@ an active adapter adds is computed beside it; see :mod:`shira_lab.layers.product
 """
 
 import copy
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,6 +21,30 @@ from shira_lab.layers.holder import Adapter, AdapterHolder
 from shira_lab.layers.lora import LoraAdapter
 from shira_lab.layers.product import product
 from shira_lab.layers.shira import ShiraAdapter
+
+
+class _Here(threading.local):
+    """What holds for the calls of one thread. Compiled code does not look here: see ``torch.compiler.set_stance``."""
+
+    acting: Mapping[nn.Module, Sequence[str]] | None = None
+
+
+_here = _Here()
+
+
+@contextmanager
+def acting(names: Mapping[nn.Module, Sequence[str]]) -> Iterator[None]:
+    """Inside, in this thread, these adapters act on these modules, in place of those that are active for all."""
+    before, _here.acting = _here.acting, names
+    try:
+        yield
+    finally:
+        _here.acting = before
+
+
+def acting_names(module: nn.Module, active: Sequence[str]) -> Sequence[str]:
+    """The adapters that act on ``module`` in this thread, of which ``active`` are active for all."""
+    return active if _here.acting is None else _here.acting.get(module, active)
 
 
 class AdapterLayer(AdapterHolder):
@@ -38,7 +64,6 @@ class AdapterLayer(AdapterHolder):
         self.active_adapters: list[str] = []
         self.merged_adapters: list[str] = []
         self.disable_adapters = False
-        self.adapter_names: list[str] | None = None  # inside a mixed batch: the adapter of each sample
         self._in_place = in_place and self.weight.is_contiguous()
         self._overlay = Overlay()
 
@@ -168,13 +193,7 @@ class AdapterLayer(AdapterHolder):
         """The base layer with the active adapters, x of shape (..., in_features)."""
         if self.merged and self._overlay.holds != (not self.disable_adapters):
             self.sync()
-        if self.adapter_names is not None and not self.disable_adapters:
-            return self._mixed(x, self.adapter_names, *args, **kwargs)
         acting = self._acting()
-        return self._with(acting, x, *args, **kwargs)
-
-    def _with(self, acting: list[Adapter], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """The base layer with these adapters."""
         output = product(self.base_layer, [a for a in acting if isinstance(a, ShiraAdapter)], x, *args, **kwargs)
         for adapter in acting:
             if isinstance(adapter, LoraAdapter):
@@ -186,29 +205,10 @@ class AdapterLayer(AdapterHolder):
         names = [] if self.disable_adapters else self.merged_adapters
         self._overlay.write(self.weight, [self.get_adapter(name).delta() for name in names])
 
-    def _mixed(self, x: Tensor, names: list[str], *args: Any, **kwargs: Any) -> Tensor:
-        """Each sample with its own adapter. Models that fold tokens or beams into the samples keep a sample's rows
-        together."""
-        if x.shape[0] % len(names):
-            raise AdapterError(
-                f"A layer was given {x.shape[0]} rows for a batch of {len(names)} samples, so it cannot tell whose "
-                "they are: this model cannot run mixed batches. Run each adapter's samples alone."
-            )
-        owner = [name for name in names for _ in range(x.shape[0] // len(names))]
-        parts: dict[str, Tensor] = {}
-        for name in dict.fromkeys(owner):
-            rows = x[torch.tensor([other == name for other in owner], device=x.device)]
-            parts[name] = self._with([self.get_adapter(name)] if name in self.adapters else [], rows, *args, **kwargs)
-        first = next(iter(parts.values()))
-        output = first.new_empty(x.shape[0], *first.shape[1:])
-        for name, part in parts.items():
-            output[torch.tensor([other == name for other in owner], device=x.device)] = part
-        return output
-
     def _acting(self) -> list[Adapter]:
         """The adapters that take part in the forward pass and are not in the weight."""
-        names = [] if self.disable_adapters else self.active_adapters
-        return [self.get_adapter(name) for name in names if name not in self.merged_adapters]
+        names = [] if self.disable_adapters else acting_names(self, self.active_adapters)
+        return [self.get_adapter(n) for n in names if n in self.adapters and n not in self.merged_adapters]
 
     def _with_merged(self, adapter_names: list[str] | None) -> list[str]:
         """The adapters that are merged when these (the active ones if None) are merged too."""
