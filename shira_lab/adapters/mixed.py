@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from shira_lab.adapters.tuner import BASE, AdapterModel
 from shira_lab.errors import AdapterError
-from shira_lab.layers.layer import acting
+from shira_lab.layers.acting import acting
 
 # Arguments of transformers' models that each adapter's samples get whole, beside the settings of `generate`.
 _SETTINGS = frozenset({"cache_position", "logits_to_keep", "tokenizer", "generation_config"})
