@@ -4,7 +4,7 @@ It knows layers and no configs, which :mod:`shira_lab.adapters.tuner` adds. It i
 adapters were put into it by :func:`~shira_lab.adapters.inject.inject_adapter_in_model`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import nn
 
 from shira_lab.adapters.modules_to_save import ModulesToSaveWrapper
 from shira_lab.adapters.walk import walk
+from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 
 
@@ -60,6 +61,7 @@ class AdapterTree(nn.Module):
 
     def disable_adapter_layers(self) -> None:
         """From here on the model is the base model; base weights are back in place, bit for bit."""
+        self.ask_all(AdapterLayer.check_untouched)
         for module in self.switched():
             module.disable_adapters = True
             if isinstance(module, AdapterLayer) and module.merged:
@@ -68,6 +70,7 @@ class AdapterTree(nn.Module):
     @contextmanager
     def disable_adapter(self) -> Iterator[None]:
         """Inside, the model is the base model, see :meth:`disable_adapter_layers`; then each layer is as before."""
+        self.ask_all(AdapterLayer.check_untouched)
         switched = self.switched()
         before = [module.disable_adapters for module in switched]
         try:
@@ -76,6 +79,24 @@ class AdapterTree(nn.Module):
         finally:
             for module, was in zip(switched, before, strict=True):
                 _switch(module, disable=was)
+
+    def ask_all(self, check: Callable[[AdapterLayer], None]) -> None:
+        """Raise the first :class:`AdapterError` that ``check`` raises for a layer, before any layer is changed."""
+        for path, layer in self.adapter_layers():
+            try:
+                check(layer)
+            except AdapterError as error:
+                raise AdapterError(f"Layer '{path}': {error}") from None
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "AdapterTree":
+        """Cast and move all layers, or none where one of them cannot hold what is merged into it."""
+        self.ask_all(lambda layer: layer.check_cast(fn))
+        super()._apply(fn, recurse)
+        return self
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self.ask_all(AdapterLayer.check_untouched)  # PyTorch loads the layers after this
+        super()._load_from_state_dict(*args, **kwargs)
 
     def _walk(self) -> Iterator[tuple[str, nn.Module]]:
         return walk(self.model, stop_at=(AdapterLayer, ModulesToSaveWrapper))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from shira_lab.adapters.config import MASK_FIELDS, AdapterConfig, ShiraConfig, check_scale
 from shira_lab.adapters.modules_to_save import ModulesToSaveWrapper, find_modules_to_save, with_task_head, wrap_modules
 from shira_lab.adapters.recipe import draw_positions, make_adapter, prepare_config
+from shira_lab.adapters.shared_memory import shared_weights
 from shira_lab.adapters.targets import find_targets
 from shira_lab.adapters.tree import AdapterTree
 from shira_lab.adapters.unmatched import warn_unmatched
@@ -92,20 +93,20 @@ class AdapterModel(AdapterTree):
         if not self.peft_config:
             self.model.requires_grad_(False)
         wrap_modules(self.model, name, saved)
-        shared = _shared_weights(self.model)
         existing = dict(self.adapter_layers())
         for path, adapter in made.items():
             layer = existing.get(path)
             if layer is None:
-                base = targets[path]
-                layer = AdapterLayer(base, in_place=id(base.weight) not in shared).train(base.training)
+                layer = AdapterLayer(targets[path]).train(targets[path].training)
                 _replace(self.model, path, layer)
             layer.add_adapter(name, adapter)
+        self._see_shared()
         self.peft_config[name] = config
 
     def delete_adapter(self, name: str) -> None:
         """Remove an adapter; when it was the only active one, the first that is left becomes active and trains."""
         self.check_known([name])
+        self.ask_all(AdapterLayer.check_untouched)
         for _, layer in self.adapter_layers():
             layer.delete_adapter(name)
         for wrapper in self._wrappers():
@@ -126,6 +127,7 @@ class AdapterModel(AdapterTree):
         wrappers = self._wrappers()
         for wrapper in wrappers:
             wrapper.check_active(names)
+        self.ask_all(AdapterLayer.check_untouched)
         for _, layer in self.adapter_layers():
             layer.set_adapter(names, inference_mode)
         for wrapper in wrappers:
@@ -146,9 +148,7 @@ class AdapterModel(AdapterTree):
         try:  # on all layers or on none: a merged weight may not hold the larger update
             for layer in layers:
                 layer.get_adapter(name).scale = scale
-            for layer in layers:
-                if name in layer.merged_adapters:
-                    layer.check_mergeable([])
+            self.ask_all(lambda layer: layer.check_mergeable([]))
         except AdapterError:
             for layer, was in zip(layers, before, strict=True):
                 layer.get_adapter(name).scale = was
@@ -177,23 +177,22 @@ class AdapterModel(AdapterTree):
         if all(name in layer.merged_adapters for layer in layers for name in names if name in layer.adapters):
             warnings.warn("All adapters are already merged, nothing to do.", stacklevel=3)
             return
-        for layer in layers:
-            layer.check_mergeable(adapter_names)
+        self._see_shared()
+        self.ask_all(lambda layer: layer.check_mergeable(adapter_names))
         for layer in layers:
             layer.merge(adapter_names)
 
     def unmerge_adapter(self) -> None:
         """Undo :meth:`merge_adapter`: the base weights are what they were, bit for bit."""
+        self.ask_all(AdapterLayer.check_untouched)
         for _, layer in self.adapter_layers():
             layer.unmerge()
 
     def unload(self, merge: bool = False) -> nn.Module:
         """The user's model without adapter layers: as it was before, or with the active adapters merged for good."""
-        layers = list(self.adapter_layers())
-        if merge:
-            for _, layer in layers:
-                layer.check_mergeable(for_good=True)
-        for path, layer in layers:
+        self._see_shared()
+        self.ask_all(lambda layer: layer.check_mergeable(for_good=True) if merge else layer.check_untouched())
+        for path, layer in list(self.adapter_layers()):
             _replace(self.model, path, layer.unload(merge))
         for path, wrapper in self.wrapped_modules():
             _replace(self.model, path, wrapper.chosen() if merge else wrapper.original_module)
@@ -219,6 +218,7 @@ class AdapterModel(AdapterTree):
         }
         for path, layer in layers.items():
             layer.check_same_size(name, positions[path].numel())
+        self.ask_all(AdapterLayer.check_untouched)
         for path, layer in layers.items():
             layer.set_positions(name, positions[path])
         mask = {field: getattr(config, field) for field in MASK_FIELDS}
@@ -242,6 +242,12 @@ class AdapterModel(AdapterTree):
 
     # ---- helpers ----------------------------------------------------------------------------------------------------
 
+    def _see_shared(self) -> None:
+        """Let each layer know whether its weight may be written: not where the model holds the memory twice."""
+        shared = shared_weights(self.model)
+        for path, layer in self.adapter_layers():
+            layer.in_place = f"{path}.base_layer.weight" not in shared
+
     def _wrappers(self) -> list[ModulesToSaveWrapper]:
         return [wrapper for _, wrapper in self.wrapped_modules()]
 
@@ -259,17 +265,6 @@ class AdapterModel(AdapterTree):
             )
         if name in self.peft_config:
             raise AdapterError(f"Adapter with name {name} already exists; delete it first or choose another name.")
-
-
-def _shared_weights(model: nn.Module) -> set[int]:
-    """ids of the parameters that more than one module holds, such as an output layer tied to the embedding."""
-    seen: set[int] = set()
-    shared: set[int] = set()
-    for _, module in model.named_modules(remove_duplicate=False):
-        for parameter in module._parameters.values():
-            if parameter is not None:
-                (shared if id(parameter) in seen else seen).add(id(parameter))
-    return shared
 
 
 def _record_untied(model: nn.Module) -> None:

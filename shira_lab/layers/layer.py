@@ -7,7 +7,8 @@ an active adapter adds is computed beside it; see :mod:`shira_lab.layers.product
 """
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from shira_lab.errors import AdapterError
 from shira_lab.layers.acting import acting_names
-from shira_lab.layers.deltas import Overlay, with_deltas
+from shira_lab.layers.deltas import Delta, Overlay, with_deltas
 from shira_lab.layers.kinds import is_conv1d
 from shira_lab.layers.lora import LoraAdapter
 from shira_lab.layers.product import product
@@ -32,7 +33,7 @@ class AdapterLayer(nn.Module):
 
     Args:
         base_layer: ``nn.Linear`` or transformers' ``Conv1D``.
-        in_place: whether adapters may be merged into the base weight; not where other modules share it.
+        in_place: whether adapters may be merged into the base weight; not where others hold its memory.
 
     Attributes:
         base_layer: the linear layer, unchanged.
@@ -53,7 +54,7 @@ class AdapterLayer(nn.Module):
         self.active_adapters: list[str] = []
         self.merged_adapters: list[str] = []
         self.disable_adapters = False
-        self._in_place = in_place and self.weight.is_contiguous()
+        self.in_place = in_place
         self._overlay = Overlay()
 
     # ---- adapters come, act and go ----------------------------------------------------------------------------------
@@ -76,10 +77,16 @@ class AdapterLayer(nn.Module):
     def set_scale(self, adapter: str, scale: float) -> None:
         """Scale this adapter's update, 1 being as trained, also where it is merged; a layer that does not carry the
         adapter ignores the call."""
-        if adapter in self.adapters:
-            self.get_adapter(adapter).scale = float(scale)
+        if adapter not in self.adapters:
+            return
+        before = self.get_adapter(adapter).scale
+        self.get_adapter(adapter).scale = float(scale)
         if adapter in self.merged_adapters:
-            self.merge([])
+            try:
+                self.merge([])
+            except AdapterError:
+                self.get_adapter(adapter).scale = before
+                raise
 
     def delete_adapter(self, name: str) -> None:
         """Forget the adapter. Merged or not, nothing of it stays in the weight."""
@@ -120,10 +127,14 @@ class AdapterLayer(nn.Module):
         """The base layer with its base weight: itself, or a shallow copy while something is written into it."""
         if self._overlay.originals is None:
             return self.base_layer
-        clean = copy.copy(self.base_layer)
-        clean._parameters = {**self.base_layer._parameters}
-        clean.weight = nn.Parameter(self.base_weight(), requires_grad=False)
-        return clean
+        return self._base_layer_with(self.base_weight())
+
+    def _base_layer_with(self, weight: Tensor) -> nn.Module:
+        """A shallow copy of the base layer with another weight."""
+        other = copy.copy(self.base_layer)
+        other._parameters = {**self.base_layer._parameters}
+        other.weight = nn.Parameter(weight, requires_grad=False)
+        return other
 
     def base_weight(self) -> Tensor:
         """The base weight without any adapter: the weight itself, or a copy while something is written into it."""
@@ -143,19 +154,30 @@ class AdapterLayer(nn.Module):
 
     def check_mergeable(self, adapter_names: list[str] | None = None, for_good: bool = False) -> None:
         """Raise what :meth:`merge`, or :meth:`unload` if ``for_good``, would raise, and change nothing."""
+        self.check_untouched()
         names = self._with_merged(adapter_names)
-        if names and not (self._in_place or for_good):
+        if names and not (self._writable() or for_good):
             raise AdapterError(
                 "This layer's weight is shared with another module, so an adapter cannot be merged into it without "
                 "changing both. Leave the adapter active instead, or use `merge_and_unload`, which gives the layer a "
                 "weight of its own."
             )
-        deltas = [self.get_adapter(name).delta() for name in names]
-        if not bool(torch.isfinite(with_deltas(self.base_weight(), deltas)).all()):
-            raise AdapterError(
-                f"NaNs detected in the merged weights. The adapter {', '.join(names)} seems to be broken: with it, "
-                "weights are NaN or infinite. Nothing was merged."
-            )
+        _check_finite(self.base_weight(), [self.get_adapter(name).delta() for name in names], names)
+
+    def check_untouched(self) -> None:
+        """Raise :class:`AdapterError` when somebody has changed the weight while something was merged into it."""
+        self._overlay.check_untouched(self.weight)
+
+    def check_cast(self, fn: Callable[[Tensor], Tensor]) -> None:
+        """Raise what a cast or move of all tensors by ``fn`` would raise, and change nothing."""
+        self.check_untouched()
+        if self.merged and fn(self.weight.new_empty(0)).dtype != self.weight.dtype:
+            deltas = [self.get_adapter(name).delta() for name in self.merged_adapters]
+            cast = [replace(delta, values=fn(delta.values).to(self.weight.device)) for delta in deltas]
+            _check_finite(fn(self.base_weight()).to(self.weight.device), cast, self.merged_adapters)
+
+    def _writable(self) -> bool:
+        return self.in_place and self.weight.is_contiguous()
 
     def unmerge(self) -> None:
         """Undo :meth:`merge`, bit for bit."""
@@ -164,22 +186,20 @@ class AdapterLayer(nn.Module):
 
     def unload(self, merge: bool = False) -> nn.Module:
         """The bare base layer: as it was, or with the active adapters merged into it for good."""
-        if merge and not self._in_place:
-            weight = with_deltas(self.weight.detach(), [self.get_adapter(n).delta() for n in self.active_adapters])
-            self.base_layer.weight = nn.Parameter(weight, requires_grad=False)
-        elif merge:
+        deltas = [self.get_adapter(name).delta() for name in self._with_merged(None)] if merge else []
+        if deltas and self._writable():
             self.merge()
             self._overlay.forget()
-        else:
-            self.unmerge()
-        return self.base_layer
+            return self.base_layer
+        self.unmerge()
+        return self._base_layer_with(with_deltas(self.weight, deltas)) if deltas else self.base_layer
 
     # ---- the forward pass -------------------------------------------------------------------------------------------
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """The base layer with the active adapters, x of shape (..., in_features)."""
         if self.merged:
-            self._overlay.check_untouched(self.weight)
+            self.check_untouched()
             if self._overlay.holds is not (not self.disable_adapters):  # switched off or on since, or interrupted
                 self.sync()
         acting = self._acting()
@@ -278,6 +298,7 @@ class AdapterLayer(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> "AdapterLayer":
         """Casts and moves see the base weight, and what was merged is merged again afterwards."""
+        self.check_cast(fn)
         merged = self.merged_adapters
         self.unmerge()
         super()._apply(fn, recurse)
@@ -293,3 +314,11 @@ class AdapterLayer(nn.Module):
         super().__setstate__(state)
         if self.merged:
             self._overlay.adopt(self.weight)
+
+
+def _check_finite(weight: Tensor, deltas: Sequence[Delta], names: Sequence[str]) -> None:
+    if not bool(torch.isfinite(with_deltas(weight, deltas)).all()):
+        raise AdapterError(
+            f"NaNs detected in the merged weights. The adapter {', '.join(names)} seems to be broken: with it, "
+            "weights are NaN or infinite. Nothing was merged."
+        )
