@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from shira_lab.adapters.combine import CombinationType, MajoritySignMethod
 from shira_lab.adapters.config import MASK_FIELDS, AdapterConfig, ShiraConfig
-from shira_lab.adapters.mixed import mixed_batch
+from shira_lab.adapters.mixed import run_mixed
 from shira_lab.adapters.recipe import draw_positions, prepare_config
 from shira_lab.adapters.storage.pretrained import PretrainedMixin
 from shira_lab.adapters.taken import taken_entries
@@ -105,23 +105,22 @@ class PeftModel(PretrainedMixin):
 
         Args:
             adapter_names: for use without gradients: the adapter of each sample, "__base__" for none. A row gets what
-                it would get alone, up to the rounding of matrix products of another size.
+                it would get alone, up to the rounding of matrix products of another size. The model runs once for
+                each adapter; see :func:`shira_lab.adapters.mixed.run_mixed`.
 
         Raises:
-            AdapterError: when ``adapter_names`` cannot be honoured; see :func:`shira_lab.adapters.mixed.mixed_batch`.
+            AdapterError: when ``adapter_names`` cannot be honoured.
         """
         if adapter_names is None:
             return self.base_model(*args, **kwargs)
-        with mixed_batch(self.base_model, adapter_names, [*args, *kwargs.values()]):
-            return self.base_model(*args, **kwargs)
+        return run_mixed(self.base_model, self.base_model, adapter_names, args, kwargs)
 
     def generate(self, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Any:
         """The model's ``generate``; ``adapter_names`` as for :meth:`forward`."""
         generate: Any = self.base_model.model.generate
         if adapter_names is None:
             return generate(*args, **kwargs)
-        with mixed_batch(self.base_model, adapter_names, [*args, *kwargs.values()]):
-            return generate(*args, **kwargs)
+        return run_mixed(self.base_model, generate, adapter_names, args, kwargs)
 
     def get_base_model(self) -> nn.Module:
         return self.base_model.model
