@@ -188,7 +188,11 @@ class PeftModel(PretrainedMixin):
         self.base_model.delete_adapter(expect(adapter_name, str, "adapter_name", "one name", AdapterError))
 
     def set_mask(self, adapter_name: str, peft_config: ShiraConfig, calibration: Calibration | None = None) -> None:
-        """Move a SHiRA adapter to another mask of the same size; values at positions in both masks stay."""
+        """Move a SHiRA adapter to another mask of the same size; values at positions in both masks stay.
+
+        So do gradients, and what an optimizer that has made a step remembers of these values, such as Adam's moments.
+        A new entry starts at zero and without a past.
+        """
         expect(peft_config, ShiraConfig, "peft_config", "a ShiraConfig, which says where the new mask lies")
         self.base_model.check_known([adapter_name])
         paths = [path for path, layer in self.base_model.adapter_layers() if adapter_name in layer.adapters]

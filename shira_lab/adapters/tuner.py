@@ -202,7 +202,7 @@ class AdapterModel(AdapterTree):
         return self.model
 
     def set_mask(self, name: str, config: ShiraConfig, gradients: dict[str, Tensor] | None = None) -> None:
-        """Move a SHiRA adapter to the masks of ``config``; values at positions that stay kept stay, new ones are zero.
+        """Move a SHiRA adapter to the masks of ``config``; values at positions that are kept stay, new ones are zero.
 
         Raises:
             AdapterError: when the number of values would change; nothing has changed then.
@@ -216,8 +216,8 @@ class AdapterModel(AdapterTree):
             path: draw_positions(path, base[path], config, (gradients or {}).get(path), taken.get(path))
             for path in layers
         }
-        for path, layer in layers.items():
-            layer.check_same_size(name, positions[path].numel())
+        sizes = {layer: positions[path].numel() for path, layer in layers.items()}
+        self.ask_all(lambda layer: layer.check_positions(name, sizes[layer]) if layer in sizes else None)
         self.ask_all(AdapterLayer.check_untouched)
         for path, layer in layers.items():
             layer.set_positions(name, positions[path])

@@ -28,6 +28,11 @@ def find_mask(name: str) -> MaskFn | None:
     return _MASKS.get(name)
 
 
+def mask_name(mask_fn: MaskFn) -> str | None:
+    """The name of that mask function, or None where it is registered under none."""
+    return next((name for name, other in _MASKS.items() if other is mask_fn), None)
+
+
 def register_mask(name: str) -> Callable[[MaskFn], MaskFn]:
     """Decorator: make ``mask_fn(base_layer, r, **kwargs)`` the mask type ``name``. Running it again replaces it.
 
