@@ -100,8 +100,8 @@ class PeftModel(PretrainedMixin):
             AdapterError: when ``adapter_names`` cannot be honoured.
         """
         if adapter_names is None:
-            return self.base_model(*args, **kwargs)
-        return run_mixed(self.base_model, self.base_model, adapter_names, args, kwargs)
+            return self.base_model.model(*args, **kwargs)
+        return run_mixed(self.base_model, self.base_model.model, adapter_names, args, kwargs)
 
     def generate(self, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Any:
         """The model's ``generate``; ``adapter_names`` as for :meth:`forward`."""

@@ -4,7 +4,7 @@ It knows layers and no configs, which :mod:`shira_lab.adapters.tuner` adds. It i
 adapters were put into it by :func:`~shira_lab.adapters.inject.inject_adapter_in_model`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,7 +29,18 @@ class AdapterTree(nn.Module):
         self.training = model.training
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.model(*args, **kwargs)
+        """The model's output, and the last hidden state of a language model beside it.
+
+        In transformers ``base_model`` is the backbone of a model. A trainer that computes the loss from hidden states,
+        as TRL's do, calls it for this one.
+        """
+        if not hasattr(self.model, "base_model_prefix"):
+            return self.model(*args, **kwargs)
+        output = self.model(*args, **{"output_hidden_states": True, **kwargs})
+        states = output.get("hidden_states") if isinstance(output, Mapping) else None
+        if states and "last_hidden_state" not in output:
+            output["last_hidden_state"] = states[-1]
+        return output
 
     def __getattr__(self, name: str) -> Any:
         try:
