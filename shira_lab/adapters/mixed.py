@@ -42,7 +42,7 @@ def run_mixed(
 
     Args:
         model: the adapters. Which of them are active does not change, and other threads notice nothing.
-        run: the model, or its ``generate``.
+        run: the user's model, or its ``generate``.
         adapter_names: a name for each sample.
         args: positional arguments of ``run``.
         kwargs: keyword arguments of ``run``.
@@ -54,7 +54,8 @@ def run_mixed(
     given = {**{f"argument {i}": value for i, value in enumerate(args)}, **kwargs}
     names = _checked(model, adapter_names, given)
     rows = {name: [i for i, other in enumerate(names) if other == name] for name in dict.fromkeys(names)}
-    settings = {} if run is model else vars(model.model.generation_config)
+    generates = run is not model.model
+    settings = vars(model.model.generation_config) if generates else {}
     whole = {key for key in given if len(rows) == 1 or key in _SETTINGS or key in settings}
     shares = [
         {key: value if key in whole else _share(value, key, mine, len(names)) for key, value in given.items()}
@@ -68,9 +69,9 @@ def run_mixed(
             outputs.append(run(*positional, **share))
     if len(rows) == 1:
         return outputs[0]
-    if run is not model:
+    if generates:
         _pad(outputs, [kwargs, vars(kwargs.get("generation_config", model.model.generation_config)), settings])
-    return _together(outputs, list(rows.values()), "output", several=run is not model)
+    return _together(outputs, list(rows.values()), "output", several=generates)
 
 
 def _checked(model: AdapterModel, adapter_names: Sequence[str], given: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ PEFT calls this object ``base_model``; the user's model is its ``model``.
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -41,7 +41,18 @@ class AdapterModel(nn.Module):
         self.active_adapters: list[str] = []
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.model(*args, **kwargs)
+        """The model's output, and the last hidden state of a language model beside it.
+
+        In transformers ``base_model`` is the backbone of a model. A trainer that computes the loss from hidden states,
+        as TRL's do, calls it for this one.
+        """
+        if not hasattr(self.model, "base_model_prefix"):
+            return self.model(*args, **kwargs)
+        output = self.model(*args, **{"output_hidden_states": True, **kwargs})
+        states = output.get("hidden_states") if isinstance(output, Mapping) else None
+        if states and "last_hidden_state" not in output:
+            output["last_hidden_state"] = states[-1]
+        return output
 
     def __getattr__(self, name: str) -> Any:
         try:

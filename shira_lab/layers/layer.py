@@ -16,6 +16,7 @@ from shira_lab.errors import AdapterError
 from shira_lab.layers.acting import here
 from shira_lab.layers.lora import LoraAdapter
 from shira_lab.layers.merging import Adapter, Mergeable
+from shira_lab.layers.moments import moments
 from shira_lab.layers.product import product
 from shira_lab.layers.shira import ShiraAdapter
 from shira_lab.layers.shira_weights import ShiraWeights
@@ -86,16 +87,17 @@ class AdapterLayer(Mergeable):
         """Move a SHiRA adapter to other positions; see :meth:`ShiraAdapter.set_positions`.
 
         Raises:
-            AdapterError: when the adapter is no SHiRA adapter, or the number of positions differs.
+            AdapterError: when the adapter is no SHiRA adapter, the number of positions differs, or an optimizer
+                remembers what cannot move.
         """
-        self.check_same_size(name, positions.numel())
+        self.check_positions(name, positions.numel())
         adapter = self.get_adapter(name)
         assert isinstance(adapter, ShiraAdapter)
         adapter.set_positions(positions.to(adapter.positions.device))
         if self.merged:
             self.sync()
 
-    def check_same_size(self, name: str, k: int) -> None:
+    def check_positions(self, name: str, k: int) -> None:
         """Raise what :meth:`set_positions` would raise for ``k`` positions, and change nothing."""
         adapter = self.get_adapter(name)
         if not isinstance(adapter, ShiraAdapter):
@@ -105,6 +107,7 @@ class AdapterLayer(Mergeable):
                 f"The new mask has {k:,} positions; adapter '{name}' has {adapter.positions.numel():,} values. "
                 "Keep r, or add a new adapter."
             )
+        list(moments(adapter.shira_weight))
 
     # ---- the forward pass -------------------------------------------------------------------------------------------
 
