@@ -79,7 +79,7 @@ class AdapterModel(AdapterTree):
         config = with_task_head(self.model, config)
         targets = find_targets(self.model, config)
         warn_unmatched(self.model, config, targets, stacklevel=3)
-        config = prepare_config(config, list(targets.values()), draws=positions is None)
+        config = prepare_config(self.model, config, list(targets.values()), new=positions is None)
         taken = self._taken(config) if positions is None else {}
         made = {
             path: make_adapter(
@@ -211,7 +211,7 @@ class AdapterModel(AdapterTree):
         self.check_known([name])
         layers = {path: layer for path, layer in self.adapter_layers() if name in layer.adapters}
         base = {path: layer.clean_base_layer() for path, layer in layers.items()}
-        config = prepare_config(config, list(base.values()))
+        config = prepare_config(self.model, config, list(base.values()))
         taken = self._taken(config)
         positions = {
             path: draw_positions(path, base[path], config, (gradients or {}).get(path), taken.get(path))
