@@ -21,7 +21,7 @@ C = TypeVar("C", bound=AdapterConfig)
 
 def prepare_config(model: nn.Module, config: C, layers: list[nn.Module], new: bool = True) -> C:
     """The config as it will be used and recorded: a seed is drawn where none is given, fan_in_fan_out follows the
-    layers, and the name of the model is noted.
+    layers, and the model's name is noted unless the config says one.
 
     The caller's object is left alone, so that using it twice draws twice.
 
@@ -37,10 +37,8 @@ def prepare_config(model: nn.Module, config: C, layers: list[nn.Module], new: bo
             f"`init_lora_weights='{config.init_lora_weights}'` can be loaded, but a new adapter cannot start with it: "
             "set True, False or 'gaussian'."
         )
-    name, noted = getattr(model, "name_or_path", None), config.base_model_name_or_path
-    if isinstance(name, str) and name and name != noted and (new or noted is None):
-        if noted is not None:
-            warnings.warn(f"`base_model_name_or_path` is set to '{name}': '{noted}' is another model.", stacklevel=4)
+    name = getattr(model, "name_or_path", None)
+    if config.base_model_name_or_path is None and isinstance(name, str) and name:
         changes["base_model_name_or_path"] = name
     stored_as_in_out = any(is_conv1d(layer) for layer in layers)
     if config.fan_in_fan_out != stored_as_in_out:

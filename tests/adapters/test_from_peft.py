@@ -1,18 +1,20 @@
 """Programs that were written for PEFT: what they do there they do here, or a sentence says why not."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import peft
 import pytest
+import safetensors.torch
 import torch
 from tiny import MLP, same_bits, snapshot, tiny_opt
 from torch import Tensor, nn
 
 import shira_lab
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_peft_model, inject_adapter_in_model
-from shira_lab.errors import AdapterError, ConfigError
+from shira_lab.errors import AdapterError, ConfigError, StorageError
 
 SHIRA = ShiraConfig(r=2, target_modules=["lin0", "lin1"], random_seed=0)
 LORA = LoraConfig(r=2, target_modules=["lin0", "lin1"])
@@ -26,7 +28,7 @@ def mlp() -> MLP:
 
 def run(model: nn.Module) -> Tensor:
     with torch.no_grad():
-        return model(torch.linspace(-1, 1, 40).view(4, 10))
+        return model.eval()(torch.linspace(-1, 1, 40).view(4, 10))
 
 
 # ---- the name of the base model -------------------------------------------------------------------------------------
@@ -58,12 +60,10 @@ def test_the_model_that_an_adapter_is_for_stands_in_the_file(kind: str, tmp_path
     assert config.base_model_name_or_path is None
 
 
-def test_another_models_name_in_a_config_is_replaced_with_a_warning() -> None:
+def test_a_name_that_the_config_says_stays() -> None:
     given = ShiraConfig(r=1, target_modules=["q_proj"], base_model_name_or_path="another/model")
-    with pytest.warns(UserWarning, match="`base_model_name_or_path` is set to 'some/model': 'another/model' is"):
-        model = get_peft_model(tiny_opt(name_or_path="some/model"), given)
-    assert model.peft_config["default"].base_model_name_or_path == "some/model"
-    assert given.base_model_name_or_path == "another/model"
+    model = get_peft_model(tiny_opt(name_or_path="/where/it/lies"), given)
+    assert model.peft_config["default"].base_model_name_or_path == "another/model"
 
 
 def test_a_loaded_adapter_keeps_the_name_that_its_file_says(tmp_path: Path) -> None:
@@ -147,3 +147,146 @@ def test_what_is_inside_a_container_is_saved_by_its_own_name(container: str, nam
     model.save_pretrained(tmp_path)
     back = PeftModel.from_pretrained(Heads(CONTAINERS[container]()), tmp_path).get_base_model().get_submodule(name)
     assert bool((back.chosen().weight == 3).all())
+
+
+# ---- files that PEFT writes -----------------------------------------------------------------------------------------
+
+TOKENS = torch.arange(3, 11)[None]
+
+
+def grown(**changes: Any) -> nn.Module:
+    """A language model whose vocabulary has grown; the new rows are random."""
+    model = tiny_opt(**changes)
+    model.resize_token_embeddings(60, mean_resizing=False)
+    return model.eval()
+
+
+def logits(model: nn.Module) -> Tensor:
+    with torch.no_grad():
+        return model.eval()(TOKENS).logits
+
+
+def random(model: nn.Module) -> nn.Module:
+    """Every parameter that trains gets other values."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    return model
+
+
+@KINDS
+@pytest.mark.parametrize("tied", [True, False])
+def test_embeddings_in_a_file_are_the_adapters_own(kind: str, tied: bool, tmp_path: Path) -> None:
+    config = getattr(peft, kind)(r=2, target_modules=["q_proj"])
+    base = grown(tie_word_embeddings=tied)
+    with torch.no_grad():
+        base.get_input_embeddings().weight[50:] += 1
+    theirs = random(peft.get_peft_model(base, config))
+    expected = logits(theirs)
+    theirs.save_pretrained(tmp_path, save_embedding_layers=True)
+
+    other = grown(tie_word_embeddings=tied)
+    before, plain = snapshot(other), logits(other)
+    ours = PeftModel.from_pretrained(other, tmp_path)
+    torch.testing.assert_close(logits(ours), expected, rtol=1e-5, atol=1e-5)
+    with ours.disable_adapter():
+        assert torch.equal(logits(ours), plain)
+    ours.save_pretrained(tmp_path / "again")
+    again = peft.PeftModel.from_pretrained(grown(tie_word_embeddings=tied), tmp_path / "again")
+    torch.testing.assert_close(logits(again), expected, rtol=1e-5, atol=1e-5)
+    assert same_bits(snapshot(ours.unload()), before)
+
+
+@KINDS
+def test_embeddings_that_are_the_models_are_passed_over(kind: str, tmp_path: Path) -> None:
+    theirs = random(peft.get_peft_model(tiny_opt(), getattr(peft, kind)(r=2, target_modules=["q_proj"])))
+    theirs.save_pretrained(tmp_path, save_embedding_layers=True)
+    ours = PeftModel.from_pretrained(tiny_opt(), tmp_path)
+    torch.testing.assert_close(logits(ours), logits(theirs), rtol=1e-5, atol=1e-5)
+    assert ours.peft_config["default"].modules_to_save is None
+
+
+def test_the_base_weight_below_an_adapter_on_the_output_layer_must_be_the_models(tmp_path: Path) -> None:
+    untied = {"tie_word_embeddings": False}
+    config = peft.LoraConfig(r=2, target_modules=["q_proj", "lm_head"])
+    theirs = random(peft.get_peft_model(tiny_opt(**untied), config))
+    theirs.save_pretrained(tmp_path)  # the output layer's weight is in the file, unasked
+    ours = PeftModel.from_pretrained(tiny_opt(**untied), tmp_path)
+    torch.testing.assert_close(logits(ours), logits(theirs), rtol=1e-5, atol=1e-5)
+    base = tiny_opt(**untied)
+    base.lm_head.weight.data.add_(1)
+    before = snapshot(base)
+    with pytest.raises(StorageError, match="'lm_head.base_layer.weight' is another one than the model's 'lm_head.weight'"):
+        PeftModel.from_pretrained(base, tmp_path)
+    assert same_bits(snapshot(base), before)
+
+
+def test_embeddings_of_another_vocabulary_are_refused(tmp_path: Path) -> None:
+    theirs = peft.get_peft_model(grown(), peft.LoraConfig(r=2, target_modules=["q_proj"]))
+    theirs.save_pretrained(tmp_path, save_embedding_layers=True)
+    with pytest.raises(StorageError, match=r"tensor 'lm_head.weight' has shape \(60, 16\); the model .* \(50, 16\)"):
+        PeftModel.from_pretrained(tiny_opt(), tmp_path)
+
+
+def two() -> nn.Sequential:
+    return nn.Sequential(mlp(), mlp())
+
+
+def whole() -> nn.Module:
+    return torch.compile(two(), backend="eager")
+
+
+def in_parts() -> nn.Module:
+    return nn.Sequential(torch.compile(mlp(), backend="eager"), mlp())
+
+
+def names_of(folder: Path) -> list[str]:
+    return list(safetensors.torch.load_file(folder / "adapter_model.safetensors"))
+
+
+@KINDS
+@pytest.mark.parametrize("compiled", [whole, in_parts])
+@LIBRARIES
+def test_a_file_from_a_compiled_model_fits_a_plain_one_and_the_other_way(
+    library: Any, kind: str, compiled: Callable[[], nn.Module], tmp_path: Path
+) -> None:
+    config = getattr(library, kind)(r=2, target_modules=["lin1"], modules_to_save=["lin2"])
+    model = random(library.get_peft_model(compiled(), config))
+    plain = random(library.get_peft_model(two(), config))
+    model.save_pretrained(tmp_path / "compiled")
+    plain.save_pretrained(tmp_path / "plain")
+    if library is shira_lab:
+        assert names_of(tmp_path / "compiled") == names_of(tmp_path / "plain")
+    else:
+        assert any("_orig_mod" in name for name in names_of(tmp_path / "compiled"))
+    torch.testing.assert_close(run(PeftModel.from_pretrained(two(), tmp_path / "compiled")), run(model))
+    torch.testing.assert_close(run(PeftModel.from_pretrained(compiled(), tmp_path / "plain")), run(plain))
+
+
+def test_a_compact_file_from_a_compiled_model_fits_a_plain_one(tmp_path: Path) -> None:
+    model = random(get_peft_model(whole(), SHIRA.copy(seed_per_layer=True)))
+    model.save_pretrained(tmp_path, compact=True)
+    torch.testing.assert_close(run(PeftModel.from_pretrained(two(), tmp_path)), run(model))
+
+
+@pytest.mark.parametrize("start", ["eva", "orthogonal"])
+def test_how_a_training_began_says_nothing_about_what_it_made(start: str, tmp_path: Path) -> None:
+    theirs = random(peft.get_peft_model(mlp(), peft.LoraConfig(r=2, target_modules=["lin1"])))
+    theirs.save_pretrained(tmp_path)
+    content = json.loads((tmp_path / "adapter_config.json").read_text())
+    (tmp_path / "adapter_config.json").write_text(json.dumps({**content, "init_lora_weights": start}))
+    ours = PeftModel.from_pretrained(mlp(), tmp_path)
+    torch.testing.assert_close(run(ours), run(theirs))
+    assert ours.peft_config["default"].init_lora_weights == start
+    base = mlp()
+    with pytest.raises(ConfigError, match=f"`init_lora_weights='{start}'` can be loaded, but a new adapter cannot start"):
+        get_peft_model(base, LoraConfig(r=2, target_modules=["lin1"], init_lora_weights=start))
+    assert type(base.lin1) is nn.Linear
+
+
+@pytest.mark.parametrize("start", ["pissa", "pissa_niter_4", "olora", "corda", "loftq", "lora_ga"])
+def test_a_start_that_changed_the_base_weights_is_refused(start: str) -> None:
+    with pytest.raises(ConfigError, match=f"`init_lora_weights` should be True, False or 'gaussian'; got '{start}'"):
+        shira_lab.AdapterConfig.from_dict({"peft_type": "LORA", "init_lora_weights": start})

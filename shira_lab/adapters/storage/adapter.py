@@ -18,7 +18,7 @@ from shira_lab.adapters.storage.compact import pack, unpack
 from shira_lab.adapters.storage.files import read_json, writing
 from shira_lab.adapters.storage.folder import find_files, read_config, write_folder
 from shira_lab.adapters.storage.tensor_files import COMPACT_NAME, WEIGHTS_NAME, encode, read_tensors
-from shira_lab.adapters.targets import find_targets
+from shira_lab.adapters.targets import find_targets, output_layer
 from shira_lab.adapters.tree import AdapterTree
 from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.budget import Shape, check_budget
@@ -28,6 +28,8 @@ from shira_lab.layers.kinds import is_conv1d
 from shira_lab.masks.positions import from_indices, shape_of
 
 PREFIX = "base_model.model."
+#: What ``torch.compile`` puts before the names of a module's parts. A file says nothing of it.
+_COMPILED = "_orig_mod."
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,14 @@ def save_adapter(model: AdapterModel, name: str, folder: Path, file: str = WEIGH
     """
     config = model.recorded_config(name)
     _check_same_kind(folder, config)
-    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in adapter_tensors(model, name).items()}
+    tensors = {
+        key.replace(_COMPILED, ""): value.detach().cpu().contiguous().clone()
+        for key, value in adapter_tensors(model, name).items()
+    }
     config = config.copy(inference_mode=True)
     if file == COMPACT_NAME:
-        shapes = {PREFIX + path: shape_of(layer.base_layer) for path, layer in model.adapter_layers()}
+        layers = {PREFIX + path.replace(_COMPILED, ""): layer for path, layer in model.adapter_layers()}
+        shapes = {path: shape_of(layer.base_layer) for path, layer in layers.items()}
         tensors = pack(tensors, config, shapes)
     write_folder(folder, file, encode(tensors, file), config.to_json().encode())
 
@@ -114,8 +120,13 @@ def read_adapter(
     shapes = {path: shape_of(layer) for path, layer in targets.items()}
     found = _without_prefix(str(file), read_tensors(file))
     if compact:
-        found = unpack(found, stored, shapes)
+        found = unpack(found, stored, {path.replace(_COMPILED, ""): shape for path, shape in shapes.items()})
     expected = _expected_tensors(model.model, targets, config)
+    names = {key.replace(_COMPILED, ""): key for key in expected}
+    found = {names.get(key, key): value for key, value in found.items()}
+    if own := _own_embeddings(model, found, set(expected), str(file)):
+        config = config.copy(modules_to_save=[*(config.modules_to_save or []), *own])
+        expected = _expected_tensors(model.model, targets, config)
     return config, check_tensors(str(file), found, expected, shapes)
 
 
@@ -165,7 +176,36 @@ def _without_prefix(source: str, tensors: dict[str, Tensor]) -> dict[str, Tensor
         raise StorageError(
             f"{source}: tensor '{strange[0]}' does not begin with '{PREFIX}' as an adapter's tensors do."
         )
-    return {key.removeprefix(PREFIX): value for key, value in tensors.items()}
+    return {key.removeprefix(PREFIX).replace(_COMPILED, ""): value for key, value in tensors.items()}
+
+
+def _own_embeddings(model: AdapterTree, found: dict[str, Tensor], expected: set[str], source: str) -> list[str]:
+    """The paths of embeddings that PEFT has put into the file, because the vocabulary has grown or the output layer is
+    a target. PEFT would write them into the base model; in ``modules_to_save`` they are this adapter's own. Those that
+    equal the model's are taken out of ``found``.
+
+    Raises:
+        StorageError: when the file has another weight for a base layer than the model, below the adapter.
+    """
+    own: list[str] = []
+    modules, head = dict(model.base_modules()), output_layer(model.model)
+    for key in sorted(found.keys() - expected):
+        owner, _, name = key.rpartition(".")
+        path = owner.removesuffix(".base_layer")
+        module = getattr(modules.get(path), "original_module", modules.get(path))
+        here = getattr(module, name, None)
+        if not (isinstance(module, nn.Embedding) or path == head) or not isinstance(here, Tensor):
+            continue
+        if torch.equal(found[key].to(here), here):
+            del found[key]
+        elif owner != path:
+            raise StorageError(
+                f"{source}: tensor '{key}' is another one than the model's '{path}.{name}', which the adapter was "
+                "trained on. Put it into the model before the adapter is loaded."
+            )
+        elif path not in own:
+            own.append(path)
+    return own
 
 
 def _expected_tensors(model: nn.Module, targets: dict[str, nn.Module], config: AdapterConfig) -> dict[str, Expected]:
