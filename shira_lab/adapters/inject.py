@@ -12,11 +12,7 @@ from shira_lab.errors import AdapterError, expect
 
 
 def inject_adapter_in_model(
-    peft_config: AdapterConfig,
-    model: nn.Module,
-    adapter_name: str = "default",
-    low_cpu_mem_usage: bool = False,
-    **others: Any,
+    peft_config: AdapterConfig, model: nn.Module, adapter_name: str = "default", **others: Any
 ) -> nn.Module:
     """Put an adapter into ``model``, active, and return the same object. Called again, it adds another one.
 
@@ -25,8 +21,7 @@ def inject_adapter_in_model(
     name, as in PEFT.
 
     Args:
-        low_cpu_mem_usage: PEFT spares memory with it; nothing is left to spare here, True and False are the same.
-        others: PEFT's ``state_dict``, which is not offered.
+        others: further arguments of PEFT's, at their defaults.
 
     Raises:
         ShiraError: when the config does not fit the model; the model is as before.

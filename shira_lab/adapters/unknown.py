@@ -16,8 +16,11 @@ from shira_lab.errors import ConfigError, ShiraError
 
 C = TypeVar("C")
 _EMPTY = (bool, int, float, str, list, tuple, dict, set)
-#: Options of features that are off, for which PEFT has a default all the same.
-_OPTIONS = [("megatron_core", "megatron.core"), ("qalora_group_size", 16)]
+#: Values that change nothing here all the same: options of features that are off, and ways to get the same result.
+_OPTIONS = [
+    ("megatron_core", "megatron.core"), ("qalora_group_size", 16), ("low_cpu_mem_usage", True),
+    ("local_files_only", True), ("save_embedding_layers", "auto"),
+]  # fmt: skip
 
 
 def refuse_unknown(owner: str, given: Mapping[str, Any], remedy: str, error: type[ShiraError]) -> None:

@@ -1,6 +1,8 @@
 """Programs that were written for PEFT: what they do there they do here, or a sentence says why not."""
 
+import inspect
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,12 @@ import peft
 import pytest
 import safetensors.torch
 import torch
-from tiny import MLP, same_bits, snapshot, tiny_opt
+from tiny import MLP, adapted, same_bits, snapshot, tiny_opt
 from torch import Tensor, nn
 
 import shira_lab
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_peft_model, inject_adapter_in_model
-from shira_lab.errors import AdapterError, ConfigError, StorageError
+from shira_lab.errors import AdapterError, ConfigError, ShiraError, StorageError
 
 SHIRA = ShiraConfig(r=2, target_modules=["lin0", "lin1"], random_seed=0)
 LORA = LoraConfig(r=2, target_modules=["lin0", "lin1"])
@@ -218,7 +220,7 @@ def test_the_base_weight_below_an_adapter_on_the_output_layer_must_be_the_models
     base = tiny_opt(**untied)
     base.lm_head.weight.data.add_(1)
     before = snapshot(base)
-    with pytest.raises(StorageError, match="'lm_head.base_layer.weight' is another one than the model's 'lm_head.weight'"):
+    with pytest.raises(StorageError, match=r"'lm_head.base_layer.weight' is another one than the model's 'lm_head"):
         PeftModel.from_pretrained(base, tmp_path)
     assert same_bits(snapshot(base), before)
 
@@ -281,7 +283,7 @@ def test_how_a_training_began_says_nothing_about_what_it_made(start: str, tmp_pa
     torch.testing.assert_close(run(ours), run(theirs))
     assert ours.peft_config["default"].init_lora_weights == start
     base = mlp()
-    with pytest.raises(ConfigError, match=f"`init_lora_weights='{start}'` can be loaded, but a new adapter cannot start"):
+    with pytest.raises(ConfigError, match=f"`init_lora_weights='{start}'` can be loaded, but a new adapter"):
         get_peft_model(base, LoraConfig(r=2, target_modules=["lin1"], init_lora_weights=start))
     assert type(base.lin1) is nn.Linear
 
@@ -290,3 +292,120 @@ def test_how_a_training_began_says_nothing_about_what_it_made(start: str, tmp_pa
 def test_a_start_that_changed_the_base_weights_is_refused(start: str) -> None:
     with pytest.raises(ConfigError, match=f"`init_lora_weights` should be True, False or 'gaussian'; got '{start}'"):
         shira_lab.AdapterConfig.from_dict({"peft_type": "LORA", "init_lora_weights": start})
+
+
+# ---- arguments of PEFT's --------------------------------------------------------------------------------------------
+
+#: Arguments that only PEFT's functions have, with another value than PEFT's default.
+ONLY_PEFTS: dict[str, tuple[Callable[[PeftModel, Path, dict[str, Any]], object], dict[str, Any]]] = {
+    "save_pretrained": (
+        lambda model, folder, others: model.save_pretrained(folder, **others),
+        {"save_embedding_layers": True, "path_initial_model_for_weight_conversion": "start", "push_to_hub": True},
+    ),
+    "load_adapter": (
+        lambda model, folder, others: PeftModel.from_pretrained(mlp(), folder, **others),
+        {"ephemeral_gpu_offload": True, "key_mapping": {"a": "b"}, "revision": "main", "token": "x", "cache_dir": "x"},
+    ),
+    "add_adapter": (
+        lambda model, folder, others: get_peft_model(mlp(), SHIRA, **others),
+        {"mixed": True, "revision": "main"},
+    ),
+    "inject_adapter_in_model": (
+        lambda model, folder, others: inject_adapter_in_model(SHIRA, mlp(), **others),
+        {"state_dict": {"a": torch.ones(1)}},
+    ),
+    "get_peft_model_state_dict": (
+        lambda model, folder, others: shira_lab.get_peft_model_state_dict(model, **others),
+        {"state_dict": {"a": torch.ones(1)}, "unwrap_compiled": True, "save_embedding_layers": True},
+    ),
+    "set_peft_model_state_dict": (
+        lambda model, folder, others: shira_lab.set_peft_model_state_dict(
+            model, shira_lab.get_peft_model_state_dict(model), **others
+        ),
+        {"ignore_mismatched_sizes": True},
+    ),
+}
+
+
+THEIRS = {
+    "save_pretrained": [peft.PeftModel.save_pretrained],
+    "load_adapter": [peft.PeftModel.from_pretrained, peft.PeftModel.load_adapter],
+    "add_adapter": [peft.get_peft_model, peft.PeftModel.add_adapter],
+    "inject_adapter_in_model": [peft.inject_adapter_in_model],
+    "get_peft_model_state_dict": [peft.get_peft_model_state_dict],
+    "set_peft_model_state_dict": [peft.set_peft_model_state_dict],
+}
+
+
+@pytest.mark.parametrize(
+    "function, name", [(function, name) for function in THEIRS for name in ONLY_PEFTS[function][1]]
+)
+def test_an_argument_that_only_peft_has_is_refused_by_name(function: str, name: str, tmp_path: Path) -> None:
+    call, values = ONLY_PEFTS[function]
+    model = adapted(mlp(), SHIRA)
+    model.save_pretrained(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ShiraError, match=rf"^{function} has no `{name}` here; got .*\. [A-Z].*\.$"):
+        call(model, tmp_path, {name: values[name]})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("function", THEIRS)
+def test_each_argument_of_pefts_is_taken_at_pefts_default(function: str, tmp_path: Path) -> None:
+    call = ONLY_PEFTS[function][0]
+    model = adapted(mlp(), SHIRA)
+    model.save_pretrained(tmp_path)
+    for theirs in THEIRS[function]:
+        defaults = {
+            name: parameter.default
+            for name, parameter in inspect.signature(theirs).parameters.items()
+            if parameter.default is not parameter.empty
+        }
+        assert defaults
+        call(model, tmp_path, defaults)
+        call(model, tmp_path, {"low_cpu_mem_usage": True})
+
+
+def test_a_state_dict_is_saved_in_the_models_place(tmp_path: Path) -> None:
+    for config in (SHIRA, LORA, SHIRA.copy(modules_to_save=["lin2"])):
+        model = random(get_peft_model(mlp(), config))
+        expected, state = run(model), snapshot(model)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.zero_()
+        model.save_pretrained(tmp_path / config.peft_type, state_dict=state)
+        assert torch.equal(run(PeftModel.from_pretrained(mlp(), tmp_path / config.peft_type)), expected)
+
+
+@BOTH
+def test_a_state_dict_that_is_not_the_models_is_refused(config: ShiraConfig | LoraConfig, tmp_path: Path) -> None:
+    model = adapted(mlp(), config)
+    for key in [key for key in model.state_dict() if "default" in key]:
+        state = snapshot(model)
+        shape = tuple(state.pop(key).shape)
+        message = re.escape(f"`state_dict` should hold '{key}' of shape {shape}; pass all that")
+        for wrong in (state, {**state, key: torch.ones(3)}):
+            with pytest.raises(StorageError, match=message):
+                model.save_pretrained(tmp_path / "new", state_dict=wrong)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_process_that_is_not_the_main_one_writes_nothing(tmp_path: Path) -> None:
+    adapted(mlp(), SHIRA).save_pretrained(tmp_path / "new", is_main_process=False)
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_adapter_is_found_in_a_subfolder(tmp_path: Path) -> None:
+    model = adapted(mlp(), SHIRA)
+    model.save_pretrained(tmp_path / "inner")
+    assert torch.equal(run(PeftModel.from_pretrained(mlp(), tmp_path, subfolder="inner")), run(model))
+    with pytest.raises(StorageError, match="`subfolder` should be the path of a folder; got 3"):
+        PeftModel.from_pretrained(mlp(), tmp_path, subfolder=3)
+
+
+@LIBRARIES
+@KINDS
+def test_a_wrapper_can_be_made_with_its_first_adapter(library: Any, kind: str) -> None:
+    model = library.PeftModel(mlp(), getattr(library, kind)(r=2, target_modules=["lin1"]), "first")
+    assert list(model.peft_config) == ["first"] and model.active_adapters == ["first"]
+    assert {name for name, p in model.named_parameters() if p.requires_grad and "lin1" in name}

@@ -191,8 +191,9 @@ BROKEN_CONFIGS: dict[str, tuple[type[ShiraError], object]] = {
     "The largest r for this shape is 6": (ConfigError, {"r": 10**40}),
     r"Target modules \['q'\] not found": (ConfigError, {"target_modules": ["q"]}),
     "tensor 'lin2.shira_indices' is missing": (StorageError, {"target_modules": ["lin0", "lin1", "lin2"]}),
-    "tensor 'lin0.lora_A.weight' is missing": (StorageError, {"peft_type": "LORA"}),
-    "'lin0.lora_A.weight' is": (StorageError, {"peft_type": "LORA", "r": 10**40}),
+    "LoraConfig has no `init_weights` here; got True": (ConfigError, {"peft_type": "LORA"}),
+    "tensor 'lin0.lora_A.weight' is missing": (StorageError, json.dumps(LORA.to_dict())),
+    "'lin0.lora_A.weight' is": (StorageError, json.dumps(LORA.copy(r=10**40).to_dict())),
     "`rank_pattern` should be a dict": (ConfigError, {"rank_pattern": None}),
 }
 

@@ -5,6 +5,7 @@ changes anything: an adapter may come from a stranger. :mod:`shira_lab.minimal` 
 care.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +26,7 @@ from shira_lab.budget import Shape, check_budget
 from shira_lab.errors import StorageError, expect
 from shira_lab.layers import ShiraAdapter
 from shira_lab.layers.kinds import is_conv1d
-from shira_lab.masks.positions import from_indices, shape_of
+from shira_lab.masks.positions import from_indices, shape_of, to_indices
 
 PREFIX = "base_model.model."
 #: What ``torch.compile`` puts before the names of a module's parts. A file says nothing of it.
@@ -54,32 +55,38 @@ class LoadResult(NamedTuple):
     unexpected_keys: list[str]
 
 
-def adapter_tensors(model: AdapterTree, name: str) -> dict[str, Tensor]:
-    """The tensors of an adapter under PEFT's names."""
+def adapter_tensors(
+    model: AdapterTree, name: str, look_up: Callable[[Tensor], Tensor] = Tensor.detach
+) -> dict[str, Tensor]:
+    """The tensors of an adapter under PEFT's names, each what ``look_up`` makes of the one in the model."""
     tensors: dict[str, Tensor] = {}
     for path, layer in model.adapter_layers():
-        if name not in layer.adapters:
-            continue
-        adapter = layer.adapters[name]
-        state = adapter.state_dict()
-        if isinstance(adapter, ShiraAdapter):
-            del state["positions"]  # in PEFT's form instead, as rows and columns
-        tensors |= {f"{PREFIX}{path}.{key}": value for key, value in state.items()}
-        if isinstance(adapter, ShiraAdapter):
-            tensors[f"{PREFIX}{path}.shira_indices"] = adapter.shira_indices
+        if name in layer.adapters:
+            adapter = layer.get_adapter(name)
+            state = {key: look_up(value) for key, value in adapter.state_dict(keep_vars=True).items()}
+            if isinstance(adapter, ShiraAdapter):  # in PEFT's form, as rows and columns
+                state["shira_indices"] = to_indices(state.pop("positions"), adapter.shape)
+            tensors |= {f"{PREFIX}{path}.{key}": value for key, value in state.items()}
     for path, wrapper in model.wrapped_modules():
         if name in wrapper.modules_to_save:
-            state = wrapper.modules_to_save[name].state_dict()
-            tensors |= {f"{PREFIX}{path}.{key}": value for key, value in state.items()}
+            state = wrapper.modules_to_save[name].state_dict(keep_vars=True)
+            tensors |= {f"{PREFIX}{path}.{key}": look_up(value) for key, value in state.items()}
     return tensors
 
 
-def save_adapter(model: AdapterModel, name: str, folder: Path, file: str = WEIGHTS_NAME) -> None:
+def save_adapter(
+    model: AdapterModel,
+    name: str,
+    folder: Path,
+    file: str = WEIGHTS_NAME,
+    look_up: Callable[[Tensor], Tensor] = Tensor.detach,
+) -> None:
     """Write an adapter into ``folder``, whole or not at all; see :mod:`shira_lab.adapters.storage.folder`.
 
     Args:
         file: one of :data:`~shira_lab.adapters.storage.tensor_files.TENSOR_FILES`. PEFT does not read
             :data:`COMPACT_NAME`, the form of :mod:`shira_lab.adapters.storage.compact`.
+        look_up: as for :func:`adapter_tensors`.
 
     Raises:
         StorageError: when the folder cannot be written, or holds an adapter of another kind.
@@ -87,8 +94,8 @@ def save_adapter(model: AdapterModel, name: str, folder: Path, file: str = WEIGH
     config = model.recorded_config(name)
     _check_same_kind(folder, config)
     tensors = {
-        key.replace(_COMPILED, ""): value.detach().cpu().contiguous().clone()
-        for key, value in adapter_tensors(model, name).items()
+        key.replace(_COMPILED, ""): value.cpu().contiguous().clone()
+        for key, value in adapter_tensors(model, name, look_up).items()
     }
     config = config.copy(inference_mode=True)
     if file == COMPACT_NAME:
