@@ -40,6 +40,9 @@ def prepare_config(model: nn.Module, config: C, layers: list[nn.Module], new: bo
     name = getattr(model, "name_or_path", None)
     if config.base_model_name_or_path is None and isinstance(name, str) and name:
         changes["base_model_name_or_path"] = name
+    if config.task_type is None and config.auto_mapping is None:
+        made = type(model)
+        changes["auto_mapping"] = {"base_model_class": made.__name__, "parent_library": made.__module__}
     stored_as_in_out = any(is_conv1d(layer) for layer in layers)
     if config.fan_in_fan_out != stored_as_in_out:
         kind = "Conv1D, whose weight is stored as (in, out)" if stored_as_in_out else "nn.Linear"

@@ -45,7 +45,8 @@ class AdapterLayer(nn.Module):
     def __init__(self, base_layer: nn.Module, in_place: bool = True) -> None:
         super().__init__()
         self.base_layer = base_layer
-        self.adapters = nn.ModuleDict()
+        # Not a child: its parts are, by their names in PEFT, such as lora_A.<adapter>.
+        self.__dict__["adapters"] = nn.ModuleDict()
         m, n = shape_of(base_layer)
         self.fan_in_fan_out = is_conv1d(base_layer)
         self.in_features, self.out_features = (m, n) if self.fan_in_fan_out else (n, m)
@@ -63,6 +64,10 @@ class AdapterLayer(nn.Module):
         if isinstance(adapter, ShiraAdapter):
             adapter.share_positions(other for _, other in self.named_adapters() if isinstance(other, ShiraAdapter))
         self.adapters[name] = adapter.requires_grad_(False).train(self.training)
+        for part, module in _parts(adapter).items():
+            if part not in self._modules:
+                self.add_module(part, nn.ModuleDict())
+            self.get_submodule(part).add_module(name, module)
 
     def set_adapter(self, names: str | Iterable[str], inference_mode: bool = False) -> None:
         """Activate these adapters, where the layer has them; only they train, and none in ``inference_mode``. What was
@@ -88,6 +93,8 @@ class AdapterLayer(nn.Module):
                 self._overlay.restore(self.weight)
             self.merged_adapters = [n for n in self.merged_adapters if n != name]
             self.active_adapters = [n for n in self.active_adapters if n != name]
+            for part in _parts(self.get_adapter(name)):
+                delattr(self.get_submodule(part), name)
             del self.adapters[name]
             if self.merged:
                 self.sync()
@@ -265,14 +272,6 @@ class AdapterLayer(nn.Module):
         """Rows and columns (2, k) by adapter name, int32."""
         return {name: a.shira_indices for name, a in self.named_adapters() if isinstance(a, ShiraAdapter)}
 
-    @property
-    def lora_A(self) -> dict[str, nn.Linear]:
-        return {name: a.lora_A for name, a in self.named_adapters() if isinstance(a, LoraAdapter)}
-
-    @property
-    def lora_B(self) -> dict[str, nn.Linear]:
-        return {name: a.lora_B for name, a in self.named_adapters() if isinstance(a, LoraAdapter)}
-
     def get_delta_weight(self, adapter: str) -> Tensor:
         """The dense update scaling * S or scaling * B A of this adapter, in the shape of the base weight."""
         return self.get_adapter(adapter).delta_weight()
@@ -318,3 +317,8 @@ class AdapterLayer(nn.Module):
         super().__setstate__(state)
         if self.merged:
             self._overlay.adopt(self.weight)
+
+
+def _parts(adapter: Adapter) -> dict[str, nn.Module]:
+    """The modules that a layer has of this adapter."""
+    return {"shira": adapter} if isinstance(adapter, ShiraAdapter) else dict(adapter.named_children())

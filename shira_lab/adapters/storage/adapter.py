@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from shira_lab.adapters.config import AdapterConfig, LoraConfig
 from shira_lab.adapters.modules_to_save import find_modules_to_save, with_task_head
+from shira_lab.adapters.storage.card import card, may_write_card
 from shira_lab.adapters.storage.compact import pack, unpack
-from shira_lab.adapters.storage.files import read_json, writing
-from shira_lab.adapters.storage.folder import find_files, read_config, write_folder
+from shira_lab.adapters.storage.files import read_json, write_atomic, writing
+from shira_lab.adapters.storage.folder import CARD_NAME, find_files, read_config, write_folder
 from shira_lab.adapters.storage.tensor_files import COMPACT_NAME, WEIGHTS_NAME, encode, read_tensors
 from shira_lab.adapters.targets import find_targets, output_layer
 from shira_lab.adapters.tree import AdapterTree
@@ -81,7 +82,8 @@ def save_adapter(
     file: str = WEIGHTS_NAME,
     look_up: Callable[[Tensor], Tensor] = Tensor.detach,
 ) -> None:
-    """Write an adapter into ``folder``, whole or not at all; see :mod:`shira_lab.adapters.storage.folder`.
+    """Write an adapter into ``folder``, whole or not at all; see :mod:`shira_lab.adapters.storage.folder`. Its model
+    card comes last.
 
     Args:
         file: one of :data:`~shira_lab.adapters.storage.tensor_files.TENSOR_FILES`. PEFT does not read
@@ -102,7 +104,10 @@ def save_adapter(
         layers = {PREFIX + path.replace(_COMPILED, ""): layer for path, layer in model.adapter_layers()}
         shapes = {path: shape_of(layer.base_layer) for path, layer in layers.items()}
         tensors = pack(tensors, config, shapes)
+    new_card = may_write_card(folder)
     write_folder(folder, file, encode(tensors, file), config.to_json().encode())
+    if new_card:
+        write_atomic(folder / CARD_NAME, card(config, file).encode())
 
 
 def read_adapter(
