@@ -76,7 +76,7 @@ def get_layer_status(model: nn.Module) -> list[LayerStatus]:
 def get_model_status(model: nn.Module) -> ModelStatus:
     """The status of the model as a whole; raises as :func:`get_layer_status`."""
     layers = get_layer_status(model)
-    wrapped, parameters = isinstance(model, PeftModel), list(model.parameters())
+    parameters = list(model.parameters())
     names = sorted({name for layer in layers for name in layer.available_adapters})
 
     def those_in(field: str) -> Any:
@@ -85,8 +85,8 @@ def get_model_status(model: nn.Module) -> ModelStatus:
         return "irregular" if "irregular" in there.values() else [name for name in names if there[name]]
 
     return ModelStatus(
-        base_model_type=type(model.get_base_model() if wrapped else model).__name__,
-        adapter_model_type="AdapterModel" if wrapped else "None",
+        base_model_type=type(model.get_base_model() if isinstance(model, PeftModel) else model).__name__,
+        adapter_model_type="AdapterModel" if isinstance(model, PeftModel) else "None",
         peft_types={name: config.peft_type for name, config in getattr(model, "peft_config", {}).items()},
         trainable_params=sum(p.numel() for p in parameters if p.requires_grad),
         total_params=sum(p.numel() for p in parameters),

@@ -16,12 +16,11 @@ from torch import Tensor, nn
 
 from shira_lab.errors import AdapterError
 from shira_lab.layers.deltas import Overlay, with_deltas
-from shira_lab.layers.kinds import is_conv1d
 from shira_lab.layers.lora import LoraAdapter
 from shira_lab.layers.product import product
 from shira_lab.layers.shira import ShiraAdapter
 from shira_lab.layers.shira_weights import ShiraWeights
-from shira_lab.masks.positions import shape_of, weight_of
+from shira_lab.masks.positions import is_conv1d, shape_of, weight_of
 
 Adapter = ShiraAdapter | LoraAdapter
 
@@ -42,11 +41,12 @@ class AdapterLayer(nn.Module):
         merged_adapters: names of those that :meth:`merge` has written into the weight.
     """
 
+    adapters: nn.ModuleDict
+
     def __init__(self, base_layer: nn.Module, in_place: bool = True) -> None:
         super().__init__()
         self.base_layer = base_layer
-        # Not a child: its parts are, by their names in PEFT, such as lora_A.<adapter>.
-        self.__dict__["adapters"] = nn.ModuleDict()
+        self.__dict__["adapters"] = nn.ModuleDict()  # no child: its parts are, under PEFT's names
         m, n = shape_of(base_layer)
         self.fan_in_fan_out = is_conv1d(base_layer)
         self.in_features, self.out_features = (m, n) if self.fan_in_fan_out else (n, m)
@@ -167,7 +167,8 @@ class AdapterLayer(nn.Module):
     def unmerge(self) -> None:
         """Undo :meth:`merge`, bit for bit."""
         self.merged_adapters = []
-        self._overlay.restore(self.weight)
+        if self._overlay.originals is not None:
+            self._overlay.restore(self.weight)
 
     def unload(self, merge: bool = False) -> nn.Module:
         """The bare base layer: as it was, or with the active adapters merged into it for good."""

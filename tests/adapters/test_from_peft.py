@@ -1,7 +1,10 @@
 """Programs that were written for PEFT: what they do there they do here, or a sentence says why not."""
 
+import copy
+import importlib.metadata
 import inspect
 import json
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -409,3 +412,88 @@ def test_a_wrapper_can_be_made_with_its_first_adapter(library: Any, kind: str) -
     model = library.PeftModel(mlp(), getattr(library, kind)(r=2, target_modules=["lin1"]), "first")
     assert list(model.peft_config) == ["first"] and model.active_adapters == ["first"]
     assert {name for name, p in model.named_parameters() if p.requires_grad and "lin1" in name}
+
+
+# ---- names ----------------------------------------------------------------------------------------------------------
+
+
+def test_pefts_names_are_here() -> None:
+    assert shira_lab.PeftConfig.from_dict({"peft_type": "LORA"}) == LoraConfig()
+    assert {kind: str(kind) for kind in shira_lab.PeftType} == {"SHIRA": "SHIRA", "LORA": "LORA"}
+    assert all(getattr(peft.PeftType, kind) == kind for kind in shira_lab.PeftType)
+    assert (
+        LoraConfig().peft_type is shira_lab.PeftType.LORA and LoraConfig(peft_type=peft.PeftType.LORA) == LoraConfig()
+    )
+    assert isinstance(get_peft_model(mlp(), SHIRA), shira_lab.PeftModelForCausalLM)
+    assert importlib.metadata.version("shira-lab") == shira_lab.__version__
+
+
+def parameters(model: nn.Module) -> dict[str, tuple[tuple[int, ...], bool]]:
+    return {name: (tuple(p.shape), p.requires_grad) for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("changes", [{}, {"modules_to_save": ["lin2"]}, {"lora_dropout": 0.5}])
+def test_loras_parameters_have_pefts_names(changes: dict[str, Any]) -> None:
+    ours, theirs = (
+        library.get_peft_model(mlp(), library.LoraConfig(r=2, target_modules=["lin0", "lin1"], **changes), "mine")
+        for library in (shira_lab, peft)
+    )
+    assert parameters(ours) == parameters(theirs)
+    for model, library in ((ours, shira_lab), (theirs, peft)):
+        model.add_adapter("other", library.LoraConfig(r=1, target_modules=["lin1"]))
+    assert parameters(ours) == parameters(theirs)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    ours.delete_adapter("mine")
+    theirs.delete_adapter("mine")
+    assert {name for name in parameters(ours) if "lora" in name} == {
+        name for name in parameters(theirs) if "lora" in name
+    }
+    theirs.load_state_dict(random(ours).state_dict(), strict=False)
+    torch.testing.assert_close(run(theirs), run(ours))
+
+
+@BOTH
+def test_copies_pickles_and_moves_keep_an_adapters_parts_together(config: ShiraConfig | LoraConfig) -> None:
+    model = random(get_peft_model(mlp(), config))
+    expected = run(model)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), copy.deepcopy(model).double().float()):
+        assert torch.equal(run(other), expected)
+        with torch.no_grad():
+            for parameter in other.parameters():
+                if parameter.requires_grad:
+                    parameter.zero_()
+        assert torch.equal(run(other), run(mlp()))
+    assert torch.equal(run(model), expected)
+
+
+@BOTH
+def test_an_adapter_and_the_model_it_names_are_loaded_in_one_call(
+    config: ShiraConfig | LoraConfig, tmp_path: Path
+) -> None:
+    base, _ = shira_lab.load_model()
+    assert base.name_or_path == "embedded"
+    model = random(get_peft_model(base, config.copy(target_modules=["q_proj"], task_type="CAUSAL_LM")))
+    model.save_pretrained(tmp_path)
+    back = shira_lab.AutoPeftModelForCausalLM.from_pretrained(tmp_path)
+    assert torch.equal(logits(back), logits(model)) and isinstance(back, PeftModel)
+    trainable = shira_lab.AutoPeftModelForCausalLM.from_pretrained(tmp_path, "mine", is_trainable=True)
+    assert trainable.active_adapters == ["mine"] and any(p.requires_grad for p in trainable.parameters())
+
+
+def test_a_model_that_nobody_named_is_not_guessed(tmp_path: Path) -> None:
+    adapted(mlp(), SHIRA).save_pretrained(tmp_path)
+    with pytest.raises(StorageError, match=r"The adapter in .* does not name its model. Load it, then use PeftModel"):
+        shira_lab.AutoPeftModelForCausalLM.from_pretrained(tmp_path)
+
+
+@KINDS
+def test_peft_finds_the_model_that_our_adapter_is_for(kind: str, tmp_path: Path) -> None:
+    tiny_opt().save_pretrained(tmp_path / "base")
+    base = type(tiny_opt()).from_pretrained(tmp_path / "base")
+    model = random(get_peft_model(base, getattr(shira_lab, kind)(r=2, target_modules=["q_proj"])))
+    model.save_pretrained(tmp_path / "adapter")
+    (tmp_path / "adapter" / "tokenizer_config.json").touch()  # without it PEFT looks on the hub
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("peft.auto.AutoTokenizer.from_pretrained", lambda *_, **__: range(50))
+        theirs = peft.AutoPeftModel.from_pretrained(tmp_path / "adapter")
+    torch.testing.assert_close(logits(theirs), logits(model), rtol=1e-5, atol=1e-5)

@@ -21,13 +21,12 @@ from shira_lab.adapters.storage.files import read_json, write_atomic, writing
 from shira_lab.adapters.storage.folder import CARD_NAME, find_files, read_config, write_folder
 from shira_lab.adapters.storage.tensor_files import COMPACT_NAME, WEIGHTS_NAME, encode, read_tensors
 from shira_lab.adapters.targets import find_targets, output_layer
-from shira_lab.adapters.tree import AdapterTree
+from shira_lab.adapters.tree import base_modules
 from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.budget import Shape, check_budget
 from shira_lab.errors import StorageError, expect
 from shira_lab.layers import ShiraAdapter
-from shira_lab.layers.kinds import is_conv1d
-from shira_lab.masks.positions import from_indices, shape_of, to_indices
+from shira_lab.masks.positions import from_indices, is_conv1d, shape_of, to_indices
 
 PREFIX = "base_model.model."
 #: What ``torch.compile`` puts before the names of a module's parts. A file says nothing of it.
@@ -57,7 +56,7 @@ class LoadResult(NamedTuple):
 
 
 def adapter_tensors(
-    model: AdapterTree, name: str, look_up: Callable[[Tensor], Tensor] = Tensor.detach
+    model: AdapterModel, name: str, look_up: Callable[[Tensor], Tensor] = Tensor.detach
 ) -> dict[str, Tensor]:
     """The tensors of an adapter under PEFT's names, each what ``look_up`` makes of the one in the model."""
     tensors: dict[str, Tensor] = {}
@@ -136,7 +135,7 @@ def read_adapter(
     expected = _expected_tensors(model.model, targets, config)
     names = {key.replace(_COMPILED, ""): key for key in expected}
     found = {names.get(key, key): value for key, value in found.items()}
-    if own := _own_embeddings(model, found, set(expected), str(file)):
+    if own := _own_embeddings(model.model, found, set(expected), str(file)):
         config = config.copy(modules_to_save=[*(config.modules_to_save or []), *own])
         expected = _expected_tensors(model.model, targets, config)
     return config, check_tensors(str(file), found, expected, shapes)
@@ -169,7 +168,7 @@ def check_tensors(
 
 
 @torch.no_grad()
-def fill_adapter(model: AdapterTree, name: str, loaded: LoadedAdapter) -> None:
+def fill_adapter(model: AdapterModel, name: str, loaded: LoadedAdapter) -> None:
     """Copy what was read into the adapter ``name``, which has been added with its config and positions."""
     owners: dict[str, nn.Module] = {
         path: layer.adapters[name] for path, layer in model.adapter_layers() if name in layer.adapters
@@ -191,7 +190,7 @@ def _without_prefix(source: str, tensors: dict[str, Tensor]) -> dict[str, Tensor
     return {key.removeprefix(PREFIX).replace(_COMPILED, ""): value for key, value in tensors.items()}
 
 
-def _own_embeddings(model: AdapterTree, found: dict[str, Tensor], expected: set[str], source: str) -> list[str]:
+def _own_embeddings(model: nn.Module, found: dict[str, Tensor], expected: set[str], source: str) -> list[str]:
     """The paths of embeddings that PEFT has put into the file, because the vocabulary has grown or the output layer is
     a target. PEFT would write them into the base model; in ``modules_to_save`` they are this adapter's own. Those that
     equal the model's are taken out of ``found``.
@@ -200,7 +199,7 @@ def _own_embeddings(model: AdapterTree, found: dict[str, Tensor], expected: set[
         StorageError: when the file has another weight for a base layer than the model, below the adapter.
     """
     own: list[str] = []
-    modules, head = dict(model.base_modules()), output_layer(model.model)
+    modules, head = dict(base_modules(model)), output_layer(model)
     for key in sorted(found.keys() - expected):
         owner, _, name = key.rpartition(".")
         path = owner.removesuffix(".base_layer")
