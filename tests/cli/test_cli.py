@@ -43,7 +43,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 def test_a_run_leaves_an_adapter_its_history_and_a_report(finished: Path, model: Path) -> None:
-    names = {"adapter_config.json", "adapter_model.safetensors", "history.json", "report.html"}
+    names = {"README.md", "adapter_config.json", "adapter_model.safetensors", "history.json", "report.html"}
     assert {file.name for file in finished.iterdir()} == names
     adapter = PeftModel.from_pretrained(load_model(model)[0], finished)
     assert adapter.peft_config["default"].mask_type == "snip"
