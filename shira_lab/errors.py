@@ -8,6 +8,7 @@ the same places.
 import math
 import os
 import reprlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +33,21 @@ class AdapterError(ShiraError):
 
 class StorageError(ShiraError):
     """An adapter file or folder cannot be read, or does not fit the model."""
+
+
+class MissingExtra(ImportError, ShiraError):
+    """A part of the package needs packages that an extra brings, and they are not installed."""
+
+
+def need_extra(part: str, extra: str, *packages: str) -> None:
+    """Check, at the import of a part of the package, that the packages of its extra are installed.
+
+    Raises:
+        MissingExtra: naming those that are not, and the command that installs them.
+    """
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        raise MissingExtra(f'{part} needs {", ".join(missing)}: pip install "shira-lab[{extra}]".')
 
 
 def expect(value: Any, kind: type[T], name: str, expected: str, error: type[ShiraError] = ConfigError) -> T:
