@@ -2,4 +2,4 @@
 
 from shira_lab.errors import need_extra
 
-need_extra(__name__, "train", "huggingface_hub", "tqdm", "transformers")
+need_extra(__name__, "train", "httpx2", "huggingface_hub", "tqdm", "transformers")
