@@ -41,8 +41,8 @@ def test_models_and_training_are_served_by_train() -> None:
 def test_course_and_command_line_are_served_by_course() -> None:
     used = used_by({"course", "cli"})
     assert used <= asked_for("train", "course")
-    # JupyterLab opens the lessons; jsonschema is held back for the sake of plotly.
-    assert asked_for("course") - asked_for() - used == {"jsonschema", "jupyterlab"}
+    # Held back for the sake of plotly.
+    assert asked_for("course") - asked_for() - used == {"jsonschema"}
 
 
 @pytest.mark.parametrize(("name", "extra"), [("models", "train"), ("training", "train"), ("course", "course")])
@@ -64,7 +64,8 @@ def without(packages: list[str], statement: str) -> str:
 @pytest.mark.parametrize(
     ("missing", "statement", "said"),
     [
-        (["ipywidgets"], "import shira_lab.course.widgets", 'course needs ipywidgets: pip install "shira-lab[course]".'),
+        (["ipywidgets"], "import shira_lab.course.widgets",
+         'course needs ipywidgets: pip install "shira-lab[course]".'),
         (["plotly", "anywidget"], "from shira_lab.course.figures import rank_figure",
          'course needs anywidget, plotly: pip install "shira-lab[course]".'),
         (["transformers"], "import shira_lab; shira_lab.load_model",
@@ -85,6 +86,6 @@ def test_the_command_says_it_in_one_line() -> None:
 
 
 def test_whoever_catches_an_import_error_or_an_error_of_the_package_catches_it() -> None:
-    with pytest.raises(ImportError, match="^here needs no_such_package: "):
+    with pytest.raises(ImportError, match=r"^here needs no_such_package: "):
         need_extra("here", "train", "no_such_package", "sys")
     assert issubclass(MissingExtra, ShiraError)
