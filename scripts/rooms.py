@@ -59,7 +59,7 @@ def ours(modules: Iterable[str]) -> set[str]:
 
 
 def room(module: str) -> str:
-    """The part of the package a module belongs to: 'masks' for shira_lab.masks.random, 'face' for shira_lab."""
+    """The part of the package a module belongs to: 'masks' for shira_lab.masks.positions, 'face' for shira_lab."""
     return module.partition(".")[2].partition(".")[0] or "face"
 
 

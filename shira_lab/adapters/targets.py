@@ -15,7 +15,7 @@ from shira_lab.adapters.patterns import matches
 from shira_lab.adapters.tree import base_modules
 from shira_lab.adapters.walk import walk
 from shira_lab.errors import ConfigError
-from shira_lab.layers.kinds import is_linear
+from shira_lab.masks.positions import is_linear
 
 #: The attention projections that are adapted when ``target_modules`` is None, by ``model.config.model_type``.
 DEFAULT_TARGETS: dict[str, tuple[str, ...]] = {

@@ -23,8 +23,7 @@ from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.budget import Shape, check_budget
 from shira_lab.errors import StorageError, expect
 from shira_lab.layers import ShiraAdapter
-from shira_lab.layers.kinds import is_conv1d
-from shira_lab.masks.positions import from_indices, shape_of
+from shira_lab.masks.positions import from_indices, is_conv1d, shape_of
 
 PREFIX = "base_model.model."
 
