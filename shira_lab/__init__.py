@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from shira_lab.models.auto import AutoPeftModelForCausalLM
     from shira_lab.models.hub import load_model
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AdapterConfig",
