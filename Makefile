@@ -26,7 +26,7 @@ export GOMP_SPINCOUNT := 1000
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help lab dashboard demo test lint unit coverage mutants rooms notebooks browser bench clean
+.PHONY: help lab dashboard demo test lint unit coverage mutants rooms settings notebooks browser bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -67,6 +67,9 @@ mutants: $(VENV)/.ready-test  ## put mistakes into the source and see that tests
 
 rooms: $(VENV)/.ready-test  ## draw the rooms of the package and count what there is to read
 	$(BIN)/python scripts/rooms.py
+
+settings: $(VENV)/.ready-test  ## write the table of training settings into docs/settings.md
+	$(BIN)/python scripts/settings_page.py
 
 notebooks: $(VENV)/.ready-test  ## run every lesson and compare what it prints with what is stored
 	$(BIN)/python -m pytest notebooks --nbval --nbval-current-env

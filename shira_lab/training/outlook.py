@@ -4,7 +4,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from shira_lab.training.corpus import find_corpus
 from shira_lab.training.forecast import check_fits
-from shira_lab.training.history import Settings
+from shira_lab.training.settings import Settings
 from shira_lab.training.trial import seconds_per_step
 from shira_lab.training.trial_measurement import seconds_per_measurement
 

@@ -18,9 +18,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from shira_lab.adapters.model import PeftModel
 from shira_lab.masks.function import find_mask, wants_gradient
-from shira_lab.training.history import Settings
 from shira_lab.training.methods import Trainable, checkpointing, half_precision, make_trainable
 from shira_lab.training.parts import texts_at_once
+from shira_lab.training.settings import Settings
 from shira_lab.training.stories import Stories
 
 STEPS = 3  # the first one also finds memory and makes plans

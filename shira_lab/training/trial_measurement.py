@@ -10,9 +10,9 @@ from shira_lab.analysis.spectrum import spectrum
 from shira_lab.masks.positions import shape_of
 from shira_lab.training.corpus import find_corpus
 from shira_lab.training.evaluate import row_loss, rows_at_once, sample
-from shira_lab.training.history import Settings
 from shira_lab.training.methods import trained_layers
 from shira_lab.training.probe import watched
+from shira_lab.training.settings import Settings
 from shira_lab.training.trial import seconds_of
 
 TOKENS = 16

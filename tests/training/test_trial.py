@@ -10,10 +10,10 @@ from tiny_lm import tiny_lm, tokenizer
 
 from shira_lab.layers import AdapterLayer
 from shira_lab.training import trial, trial_measurement
-from shira_lab.training.history import Settings
 from shira_lab.training.methods import trained_layers
 from shira_lab.training.outlook import in_words, outlook
 from shira_lab.training.probe import watched
+from shira_lab.training.settings import Settings
 from shira_lab.training.trial import seconds_per_step
 
 SHORT = Settings(model="tiny", steps=2, batch_size=4, eval_every=2, eval_stories=2, sample_tokens=4, r=2)

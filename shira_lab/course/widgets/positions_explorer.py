@@ -24,7 +24,7 @@ from shira_lab.course.widgets.resting import Step, WhenResting
 from shira_lab.errors import ConfigError
 from shira_lab.masks.calibration import REDUCTION_NAMES, Gradients, Reduction
 from shira_lab.masks.scores import SCORES
-from shira_lab.training.history import Settings
+from shira_lab.training.settings import Settings
 from shira_lab.training.stories import Stories
 
 MAX_R = 32
