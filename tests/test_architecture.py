@@ -22,10 +22,10 @@ MAX_LINES = 300
 
 # What there is to read may shrink: lower a number when it has, and raise none.
 CEILINGS: dict[str, int] = {
-    "files from config to saved file": 29,
-    "lines from config to saved file": 3791,
+    "files from config to saved file": 28,
+    "lines from config to saved file": 3614,
     "files in a forward pass": 5,
-    "lines of the library's rooms": 6817,
+    "lines of the library's rooms": 6806,
 }
 
 every_module = pytest.mark.parametrize("module", FILES)

@@ -159,7 +159,8 @@ class AdapterLayer(nn.Module):
     def unmerge(self) -> None:
         """Undo :meth:`merge`, bit for bit."""
         self.merged_adapters = []
-        self._overlay.restore(self.weight)
+        if self._overlay.originals is not None:
+            self._overlay.restore(self.weight)
 
     def unload(self, merge: bool = False) -> nn.Module:
         """The bare base layer: as it was, or with the active adapters merged into it for good."""

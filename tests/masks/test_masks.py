@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from shira_lab import masks
 from shira_lab.budget import max_r, num_params
+from shira_lab.course.masks.choices import SCORES
 from shira_lab.errors import ConfigError, MaskError
 from shira_lab.masks import positions as positions_module
 from shira_lab.masks import shuffle
 from shira_lab.masks.positions import _probable_lower_bound, from_indices
-from shira_lab.masks.scores import SCORES
 
 TYPES = ("random", "magnitude", "gradient", "snip", "struct", "block", "row_col")
 NESTED = ("random", "magnitude", "gradient", "snip", "struct")

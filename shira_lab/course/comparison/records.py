@@ -8,7 +8,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from shira_lab.masks.calibration import REDUCTION_NAMES, Reduction
+from shira_lab.course.masks.running import REDUCTION_NAMES
+from shira_lab.masks.calibration import Reduction
 from shira_lab.training.history import Status
 from shira_lab.training.settings import Method, Settings
 
