@@ -17,10 +17,11 @@ from shira_lab.training.checkpoints import last_checkpoint
 from shira_lab.training.evaluate import sample
 from shira_lab.training.finetune import finetune
 from shira_lab.training.finetuned import Finetuned
-from shira_lab.training.history import EvalPoint, History, Settings
+from shira_lab.training.history import EvalPoint, History
 from shira_lab.training.methods import delta_weight
 from shira_lab.training.probe import Probe, watched
 from shira_lab.training.recorder import Recorder
+from shira_lab.training.settings import Settings
 from shira_lab.training.stories import Stories
 from shira_lab.training.worlds import get_world
 
