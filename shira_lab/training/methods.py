@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from shira_lab.adapters.config import AdapterConfig, LoraConfig, ShiraConfig
 from shira_lab.adapters.model import PeftModel, get_peft_model
 from shira_lab.adapters.targets import find_targets
+from shira_lab.analysis.rank import random_delta, random_update
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 from shira_lab.masks.calibration import calibrate
@@ -96,6 +97,18 @@ def adapter_config(settings: Settings) -> AdapterConfig:
     return LoraConfig(lora_alpha=settings.r, **common)
 
 
+def recipe(settings: Settings) -> str:
+    """Scaling, initial values and learning rate in words: what a comparison of methods has to say of each."""
+    rate = f"learning rate {settings.learning_rate:g}"
+    if settings.method == "full":
+        return f"every weight starts as it is, {rate}"
+    config = adapter_config(settings)
+    if isinstance(config, LoraConfig):
+        scaling = config.lora_alpha / config.r
+        return f"lora_alpha {config.lora_alpha:g} (scaling {scaling:g}), A starts Kaiming-uniform and B at zero, {rate}"
+    return f"scaling {config.scale:g}, values start at zero, {rate}"
+
+
 def trained_layers(trained: Trainable, settings: Settings) -> list[str]:
     """Paths of the linear layers that carry the adapter, or that one with these targets would."""
     if isinstance(trained, PeftModel):
@@ -111,3 +124,14 @@ def delta_weight(trained: Trainable, base: PreTrainedModel, path: str) -> Tensor
         return layer.get_delta_weight(trained.active_adapter).detach()
     delta: Tensor = trained.get_submodule(path).weight.detach() - base.get_submodule(path).weight.detach()
     return delta
+
+
+def control_weight(trained: Trainable, path: str) -> Tensor:
+    """:func:`delta_weight` with random values for all that trains in the layer at ``path``."""
+    if isinstance(trained, PeftModel):
+        layer = trained.get_base_model().get_submodule(path)
+        assert isinstance(layer, AdapterLayer)
+        return random_update(layer.get_adapter(trained.active_adapter))
+    weight: Tensor = trained.get_submodule(path).weight
+    m, n = weight.shape
+    return random_delta(torch.arange(m * n), (m, n), seed=0).float()

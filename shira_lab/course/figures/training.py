@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 from shira_lab.course.figures.theme import BLUE, GREEN, GREY, HEIGHT, ORANGE, PURPLE, TEMPLATE, Figure, themed
 from shira_lab.training.history import History
 
-STEP, LOSS, RANK = "step", "loss (nats/token)", "rank of the update"
+STEP, LOSS, RANK = "step", "loss (nats/token)", "rank of the update (dashed: random values)"
 _MEASURES = {"rank": BLUE, "effective_rank": GREEN, "stable_rank": PURPLE}
 
 
@@ -38,7 +38,9 @@ def loss_curves(history: History) -> list[Curve]:
 
 
 def rank_curves(history: History) -> list[Curve]:
-    """For each measure of rank a curve of the mean over layers, and one that holds all layers, cut between them."""
+    """For each measure of rank a curve of the mean over layers, and one that holds all layers, cut between them; then
+    for each measure the mean of the controls as a level line.
+    """
     steps = sorted({point.step for point in history.ranks})
     curves = []
     for measure in _MEASURES:
@@ -52,7 +54,15 @@ def rank_curves(history: History) -> list[Curve]:
             y += [*(float(getattr(p, measure)) for p in points), None]
             text += [*(layer for _ in points), None]
         curves += [Curve(steps, means), Curve(x, y, text)]
-    return curves
+    return curves + [_level(history, measure) for measure in _MEASURES]
+
+
+def _level(history: History, measure: str) -> Curve:
+    """The mean over layers of what random values measure."""
+    if not history.controls:
+        return Curve([], [])
+    mean = fmean(getattr(point, measure) for point in history.controls)
+    return Curve([0, history.settings.steps], [mean, mean])
 
 
 def training_curves(history: History) -> list[Curve]:
@@ -67,7 +77,10 @@ def loss_figure(history: History) -> Figure:
 
 
 def rank_figure(history: History) -> Figure:
-    """Rank, effective rank and stable rank of the update: the mean over layers, and each layer as a thin line."""
+    """Rank, effective rank and stable rank of the update: the mean over layers, and each layer as a thin line.
+
+    Dashed: the mean for random values at the same positions.
+    """
     title = f"Ranks of the update of {history.settings.label}"
     return _from_zero(themed(_rank_traces(history), title, STEP, RANK), history)
 
@@ -101,13 +114,16 @@ def _loss_traces(history: History) -> list[go.Scatter]:
 
 
 def _rank_traces(history: History) -> list[go.Scatter]:
-    curves = rank_curves(history)
+    *curves, rank, effective, stable = rank_curves(history)
     traces = []
     for (measure, colour), mean, layers in zip(_MEASURES.items(), curves[::2], curves[1::2], strict=True):
         name = measure.replace("_", " ")
         traces.append(_trace(mean, name, colour, mode="lines+markers"))
         thin = _trace(layers, f"{name} of each layer", colour, width=1)
         traces.append(thin.update(opacity=0.35, showlegend=False))
+    for (measure, colour), level in zip(_MEASURES.items(), (rank, effective, stable), strict=True):
+        dashed = _trace(level, f"{measure.replace('_', ' ')} of random values", colour, width=1.5, dash="dash")
+        traces.append(dashed.update(showlegend=False))
     return traces
 
 
