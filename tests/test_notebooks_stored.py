@@ -79,7 +79,7 @@ def test_what_is_folded_has_a_title_and_is_unfolded_again(path: Path) -> None:
 LINK = re.compile(r"^Next: .*\[.+\]\((.+\.ipynb)\)", re.MULTILINE)
 
 
-@pytest.mark.parametrize(("path", "following"), pairwise(NOTEBOOKS), ids=lambda path: path.stem)
+@pytest.mark.parametrize(("path", "following"), [*pairwise(NOTEBOOKS)], ids=lambda path: path.stem)
 def test_a_lesson_leads_to_the_next_one(path: Path, following: Path) -> None:
     assert LINK.findall(read(path).cells[-1].source) == [following.name]
 

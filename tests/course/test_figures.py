@@ -25,6 +25,7 @@ from shira_lab.course.figures import (
     training_figure,
 )
 from shira_lab.course.figures.theme import PICTURES, PLOTLY
+from shira_lab.course.figures.training import DASHED
 from shira_lab.training.history import EvalPoint, History, RankPoint, Settings, StepPoint
 
 FLOOR = 0.33
@@ -132,9 +133,11 @@ def test_a_rank_figure_shows_the_mean_and_every_layer() -> None:
 
 
 def test_a_rank_figure_shows_the_ranks_of_random_values_as_level_lines() -> None:
-    names = ["rank of random values", "effective rank of random values", "stable rank of random values"]
-    levels = rank_figure(a_run()).data[6:]
-    assert [trace.name for trace in levels] == names and {trace.line.dash for trace in levels} == {"dash"}
+    means, levels = rank_figure(a_run()).data[:6:2], rank_figure(a_run()).data[6:]
+    assert {(trace.name, trace.line.dash) for trace in levels} == {("random values", "dash")}
+    assert [trace.line.color for trace in levels] == [trace.line.color for trace in means]
+    assert not any(trace.showlegend for trace in levels)
+    assert {figure(a_run()).layout.annotations[0].text for figure in (rank_figure, training_figure)} == {DASHED}
     assert [list(trace.y) for trace in levels] == [[192, 192], [90, 90], [35, 35]]
     assert list(levels[0].x) == [0, 60]
 
@@ -155,7 +158,7 @@ def test_a_budget_figure_compares_methods_at_equal_numbers() -> None:
 def test_axes_have_titles_and_units(figure: object) -> None:
     titles = [axis.title.text for axis in (*figure.select_xaxes(), *figure.select_yaxes())]
     assert all(titles)
-    assert "step" in titles and {"loss (nats/token)", "rank of the update (dashed: random values)"} & set(titles)
+    assert "step" in titles and {"loss (nats/token)", "rank of the update"} & set(titles)
 
 
 def test_a_displayed_figure_offers_no_upload_and_reads_as_a_line_of_text(monkeypatch: pytest.MonkeyPatch) -> None:
