@@ -13,7 +13,8 @@ from plotly.subplots import make_subplots
 from shira_lab.course.figures.theme import BLUE, GREEN, GREY, HEIGHT, ORANGE, PURPLE, TEMPLATE, Figure, themed
 from shira_lab.training.history import History
 
-STEP, LOSS, RANK = "step", "loss (nats/token)", "rank of the update (dashed: random values)"
+STEP, LOSS, RANK = "step", "loss (nats/token)", "rank of the update"
+DASHED = "dashed: the same with random values"
 _MEASURES = {"rank": BLUE, "effective_rank": GREEN, "stable_rank": PURPLE}
 
 
@@ -82,7 +83,7 @@ def rank_figure(history: History) -> Figure:
     Dashed: the mean for random values at the same positions.
     """
     title = f"Ranks of the update of {history.settings.label}"
-    return _from_zero(themed(_rank_traces(history), title, STEP, RANK), history)
+    return _from_zero(_dashes_explained(themed(_rank_traces(history), title, STEP, RANK), "x domain"), history)
 
 
 def training_figure(history: History) -> Figure:
@@ -96,7 +97,14 @@ def training_figure(history: History) -> Figure:
     figure.update_layout(template=TEMPLATE, height=HEIGHT, title_text=history.settings.label, legend2=beside)
     figure.update_xaxes(title_text=STEP)
     figure.update_yaxes(title_text=LOSS, col=1).update_yaxes(title_text=RANK, col=2)
-    return _from_zero(figure, history)
+    return _from_zero(_dashes_explained(figure, "x2 domain"), history)
+
+
+def _dashes_explained(figure: Figure, over: str) -> Figure:
+    """With a note over the plot of the ranks; another name in the legend would not fit on a small screen."""
+    return figure.add_annotation(
+        text=DASHED, x=1, xref=over, xanchor="right", y=1, yref="paper", yanchor="bottom", showarrow=False
+    )
 
 
 def _from_zero(figure: Figure, history: History) -> Figure:
@@ -121,8 +129,8 @@ def _rank_traces(history: History) -> list[go.Scatter]:
         traces.append(_trace(mean, name, colour, mode="lines+markers"))
         thin = _trace(layers, f"{name} of each layer", colour, width=1)
         traces.append(thin.update(opacity=0.35, showlegend=False))
-    for (measure, colour), level in zip(_MEASURES.items(), (rank, effective, stable), strict=True):
-        dashed = _trace(level, f"{measure.replace('_', ' ')} of random values", colour, width=1.5, dash="dash")
+    for colour, level in zip(_MEASURES.values(), (rank, effective, stable), strict=True):
+        dashed = _trace(level, "random values", colour, width=1.5, dash="dash")
         traces.append(dashed.update(showlegend=False))
     return traces
 
