@@ -12,7 +12,6 @@ from transformers import PreTrainedModel
 from shira_lab.adapters.config import AdapterConfig, LoraConfig, ShiraConfig
 from shira_lab.adapters.model import PeftModel, get_peft_model
 from shira_lab.adapters.targets import find_targets
-from shira_lab.analysis.rank import random_delta, random_update
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 from shira_lab.masks.calibration import calibrate
@@ -124,14 +123,3 @@ def delta_weight(trained: Trainable, base: PreTrainedModel, path: str) -> Tensor
         return layer.get_delta_weight(trained.active_adapter).detach()
     delta: Tensor = trained.get_submodule(path).weight.detach() - base.get_submodule(path).weight.detach()
     return delta
-
-
-def control_weight(trained: Trainable, path: str) -> Tensor:
-    """:func:`delta_weight` with random values for all that trains in the layer at ``path``."""
-    if isinstance(trained, PeftModel):
-        layer = trained.get_base_model().get_submodule(path)
-        assert isinstance(layer, AdapterLayer)
-        return random_update(layer.get_adapter(trained.active_adapter))
-    weight: Tensor = trained.get_submodule(path).weight
-    m, n = weight.shape
-    return random_delta(torch.arange(m * n), (m, n), seed=0).float()

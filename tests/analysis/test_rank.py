@@ -20,13 +20,11 @@ from shira_lab.analysis.rank import (
     expected_rank,
     lora_spectrum,
     random_delta,
-    random_update,
     smallest_cover,
     structural_rank,
 )
 from shira_lab.analysis.spectrum import spectrum
 from shira_lab.budget import Shape, max_r, num_params
-from shira_lab.layers import LoraAdapter, ShiraAdapter
 from shira_lab.masks import find_mask, mask_positions, mask_types
 from shira_lab.masks.function import wants_gradient
 from shira_lab.masks.random import random_positions
@@ -178,32 +176,3 @@ def test_a_normalised_spectrum_has_norm_one_and_the_same_ranks() -> None:
     assert scaled.effective_rank == pytest.approx(plain.effective_rank)
     zero = spectrum(torch.zeros(3, 4))
     assert torch.equal(zero.normalised.values, zero.values)
-
-
-# ---- the control beside a trained update ---------------------------------------------------------------------------
-
-
-@given(masks(), st.integers(0, 2**31))
-def test_a_control_has_random_values_at_the_positions_and_nothing_elsewhere(
-    mask: tuple[Tensor, Shape], seed: int
-) -> None:
-    positions, shape = mask
-    trained = ShiraAdapter(1, shape, positions, torch.ones(len(positions)), fan_in_fan_out=False)
-    control = random_update(trained, seed)
-    assert control.shape == shape and control.dtype == torch.float32
-    assert control.flatten().nonzero().flatten().tolist() == positions.tolist()
-    assert torch.equal(control, random_update(trained, seed))
-    assert not torch.equal(control, random_update(trained, seed + 1))
-
-
-def test_the_control_of_lora_has_its_rank_and_the_shape_of_the_stored_weight() -> None:
-    for fan_in_fan_out in (False, True):
-        control = random_update(LoraAdapter(3, (20, 30), 1.0, fan_in_fan_out=fan_in_fan_out))
-        assert control.shape == (20, 30) and spectrum(control).rank == 3
-
-
-def test_training_values_do_not_move_the_control() -> None:
-    positions = random_positions((20, 30), 100, seed=0)
-    values = (torch.zeros(100), torch.linspace(-5, 5, 100))
-    first, second = (random_update(ShiraAdapter(2, (20, 30), positions, v, fan_in_fan_out=False)) for v in values)
-    assert torch.equal(first, second)

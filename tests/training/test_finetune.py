@@ -15,11 +15,12 @@ from shira_lab.analysis.spectrum import spectrum
 from shira_lab.errors import AdapterError, ConfigError, ShiraError, StorageError
 from shira_lab.models.hub import load_model
 from shira_lab.training.checkpoints import last_checkpoint
+from shira_lab.training.control import control_weight
 from shira_lab.training.evaluate import sample
 from shira_lab.training.finetune import finetune
 from shira_lab.training.finetuned import Finetuned
 from shira_lab.training.history import EvalPoint, History, Settings
-from shira_lab.training.methods import control_weight, delta_weight, make_trainable, recipe
+from shira_lab.training.methods import delta_weight, make_trainable, recipe
 from shira_lab.training.probe import Probe, watched
 from shira_lab.training.recorder import Recorder
 from shira_lab.training.stories import Stories

@@ -1,6 +1,5 @@
 """How high the rank of an update can be, from the positions of its entries alone, beside what an update measures."""
 
-from shira_lab.analysis.rank.control import random_update
 from shira_lab.analysis.rank.expectation import empty_rows_if_independent, expected_empty_rows, expected_rank
 from shira_lab.analysis.rank.report import RankReport, lora_spectrum, random_delta
 from shira_lab.analysis.rank.support import Cover, smallest_cover, structural_rank
@@ -13,7 +12,6 @@ __all__ = [
     "expected_rank",
     "lora_spectrum",
     "random_delta",
-    "random_update",
     "smallest_cover",
     "structural_rank",
 ]
