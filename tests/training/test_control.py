@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from shira_lab.analysis.spectrum import spectrum
 from shira_lab.layers import LoraAdapter, ShiraAdapter
-from shira_lab.masks.random import random_positions
+from shira_lab.masks.positions import random_positions
 from shira_lab.training.control import random_update
 
 
