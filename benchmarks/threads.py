@@ -10,7 +10,7 @@ from torch import Tensor
 from shira_lab.course.speed.timing import Ratio, Side, interleave
 from shira_lab.layers.pattern import Pattern
 from shira_lab.layers.sampled import sampled_product
-from shira_lab.masks.random import random_positions
+from shira_lab.masks.positions import random_positions
 
 
 def thread_ratios(m: int = 768, n: int = 768, tokens: int = 512, r: int = 16) -> dict[str, Ratio]:

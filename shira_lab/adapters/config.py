@@ -17,7 +17,7 @@ from shira_lab.adapters.tasks import TaskType
 from shira_lab.budget import check_r
 from shira_lab.errors import ConfigError, StorageError, check_seed, expect, is_finite
 from shira_lab.masks import MaskFn, find_mask, mask_types
-from shira_lab.masks.registry import mask_name
+from shira_lab.masks.function import mask_name
 
 CONFIG_NAME = "adapter_config.json"
 #: The fields of a :class:`ShiraConfig` that say which positions train.

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from shira_lab.adapters.tuner import BASE, AdapterModel
+from shira_lab.adapters.names import BASE
+from shira_lab.adapters.tree import switched
+from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.errors import AdapterError
 from shira_lab.layers.acting import acting
 
@@ -91,7 +93,7 @@ def _checked(model: AdapterModel, adapter_names: Sequence[str], given: Mapping[s
         raise AdapterError(
             "Cannot pass `adapter_names` when there are merged adapters, please call `unmerge_adapter` first."
         )
-    return names if any(not module.disable_adapters for module in model.switched()) else [BASE] * len(names)
+    return names if any(not module.disable_adapters for module in switched(model.model)) else [BASE] * len(names)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

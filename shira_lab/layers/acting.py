@@ -13,19 +13,19 @@ class _Here(threading.local):
     acting: Mapping[nn.Module, Sequence[str]] | None = None
 
 
-_here = _Here()
+here = _Here()
 
 
 @contextmanager
 def acting(names: Mapping[nn.Module, Sequence[str]]) -> Iterator[None]:
     """Inside, in this thread, these adapters act on these modules."""
-    before, _here.acting = _here.acting, names
+    before, here.acting = here.acting, names
     try:
         yield
     finally:
-        _here.acting = before
+        here.acting = before
 
 
 def acting_names(module: nn.Module, active: Sequence[str]) -> Sequence[str]:
     """The adapters that act on ``module`` here, where ``active`` are active for all threads."""
-    return active if _here.acting is None else _here.acting.get(module, active)
+    return active if here.acting is None else here.acting.get(module, active)

@@ -1,9 +1,19 @@
-"""Which weights of a model lie in memory that the model holds under another name, too."""
+"""Weights in memory that a model holds under several names, such as an output layer tied to the embedding."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from shira_lab.adapters.tree import adapter_layers
+
+
+def mark_shared(model: nn.Module) -> None:
+    """Let each adapted layer know whether its weight may be written: not where the model holds the memory twice."""
+    shared = shared_weights(model)
+    for path, layer in adapter_layers(model):
+        layer.in_place = f"{path}.base_layer.weight" not in shared
 
 
 def shared_weights(model: nn.Module) -> set[str]:
@@ -40,3 +50,14 @@ def _stretch(tensor: Tensor) -> tuple[int, int, int]:
     last = first + sum(int((size - 1) * stride) for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     size = tensor.element_size() if tensor.numel() else 0
     return tensor.untyped_storage().data_ptr(), first * size, (last + 1) * size
+
+
+def record_untied(model: nn.Module) -> None:
+    """Let transformers' config say so where the head has got a weight of its own, because ``tie_weights`` and
+    ``from_pretrained`` would put the embedding's in its place."""
+    config: Any = getattr(model, "config", None)
+    if not getattr(config, "tie_word_embeddings", False) or not hasattr(model, "get_output_embeddings"):
+        return
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()  # type: ignore[operator]
+    if head is not None and head.weight is not embedding.weight:
+        config.tie_word_embeddings = False
