@@ -1,6 +1,7 @@
 """The steps of "Build it": what a beginner writes first is called by its name, and what is given up can be taken."""
 
 import json
+import linecache
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -11,7 +12,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from shira_lab import ShiraError
 from shira_lab.course.exercises import EXERCISES, check, mine_or_solution
+from shira_lab.course.exercises.build.beside import Beside, source_of
 from shira_lab.course.exercises.build.files import save as right_save
 from shira_lab.course.exercises.build.gradient import SparseWeightGrad as RightGrad
 from shira_lab.course.exercises.build.layer import ShiraLinear, add_sparse
@@ -957,3 +960,53 @@ def test_who_gives_up_goes_on_with_the_solution_among_the_names_of_the_other_ste
 def test_who_has_solved_a_step_goes_on_with_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert mine_or_solution(mask_positions) is mask_positions
     assert capsys.readouterr().out == "On with your mask_positions.\n"
+
+
+CELL = """import functools
+
+
+@functools.cache
+def first():
+    return 1
+
+
+class Second:
+    def of(self): ...
+"""
+
+
+def test_code_from_a_cell_is_found_as_code_from_a_file_is() -> None:
+    linecache.cache["<a cell>"] = (len(CELL), None, CELL.splitlines(keepends=True), "<a cell>")
+    names: dict[str, Any] = {}
+    exec(compile(CELL, "<a cell>", "exec"), names)
+    assert source_of(names["first"]) == "@functools.cache\ndef first():\n    return 1"
+    assert source_of(names["Second"]) == "class Second:\n    def of(self): ..."
+    assert source_of(RightGrad).startswith("class SparseWeightGrad(torch.autograd.Function):")
+
+
+def test_code_that_is_gone_is_asked_for() -> None:
+    names: dict[str, Any] = {}
+    exec("def gone(): ...", names)
+    with pytest.raises(ShiraError, match=r"The code of gone is not to be found: run the cell that defines it once"):
+        source_of(names["gone"])
+
+
+def test_what_only_one_side_has_is_coloured() -> None:
+    page = Beside((returns_one, returns_two))
+    assert page.lines == 3
+    html = page._repr_html_()
+    for line, times in (("    print(&quot;both&quot;)", 0), ("    return 1", 1), ("    return 2", 1)):
+        assert html.count(f'<span style="color:#0072B2">{line}</span>') == times and line in html
+    titles, gap, *_, last = repr(page).splitlines()
+    assert titles.split() == ["yours", "|", "shira_lab/minimal.py"] and gap.split() == ["|"]
+    assert last.split() == ["return", "1", "|", "return", "2"]
+
+
+def returns_one() -> int:
+    print("both")
+    return 1
+
+
+def returns_two() -> int:
+    print("both")
+    return 2

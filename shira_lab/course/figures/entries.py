@@ -15,12 +15,12 @@ MAX_TILES = 64  # along the longer side of a matrix
 
 
 def pooled(matrix: ArrayLike, max_tiles: int = MAX_TILES) -> NDArray[np.float64]:
-    """The largest |entry| of an (m, n) matrix under each tile, as parts of the largest of all, to three digits."""
+    """The largest |entry| of an (m, n) matrix under each tile, as parts of the largest of all, to two digits."""
     entries = np.abs(np.asarray(matrix, dtype=np.float64))
     (m, n), side = entries.shape, pooling((entries.shape[0], entries.shape[1]), max_tiles)
     padded = np.pad(entries, ((0, -m % side), (0, -n % side)))
     tiles = padded.reshape(-(-m // side), side, -(-n // side), side).max(axis=(1, 3))
-    return (tiles / (tiles.max() or 1)).round(3)
+    return (tiles / (tiles.max() or 1)).round(2)
 
 
 def entries_figure(matrices: Mapping[str, ArrayLike], title: str) -> Figure:
@@ -36,19 +36,21 @@ def entries_figure(matrices: Mapping[str, ArrayLike], title: str) -> Figure:
         coloraxis={"colorscale": TILES, "cmin": 0, "cmax": 1, "colorbar": {"title": "|entry| /<br>largest"}},
     )
     figure.update_xaxes(showticklabels=False, ticks="", showgrid=False, title_text="column (input)", constrain="domain")
-    figure.update_yaxes(showticklabels=False, ticks="", showgrid=False, autorange="reversed", scaleanchor="x")
+    figure.update_yaxes(showticklabels=False, ticks="", showgrid=False, autorange="reversed", constrain="domain")
+    for column in range(1, len(matrices) + 1):
+        figure.update_yaxes(scaleanchor=f"x{column}", col=column)
     return figure.update_yaxes(title_text="row (output)", col=1)
 
 
 def curves_figure(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str, x: str, y: str, log_x: bool = False
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str, x: str, y: str, logarithmic: bool = False
 ) -> Figure:
     """A line through the (x, y) of each curve; every second one is dashed, so that one upon the other is seen.
 
     Args:
         curves: x values and y values by name.
         x, y: what the axes show.
-        log_x: whether the horizontal axis is logarithmic.
+        logarithmic: both axes are; a point at zero is left out.
     """
     traces = [
         go.Scatter(
@@ -60,4 +62,5 @@ def curves_figure(
         )
         for number, (name, points) in enumerate(curves.items())
     ]
-    return themed(traces, title, x, y, showlegend=True, xaxis_type="log" if log_x else "linear")
+    kind = "log" if logarithmic else "linear"
+    return themed(traces, title, x, y, showlegend=True, xaxis_type=kind, yaxis_type=kind)
