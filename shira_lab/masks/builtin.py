@@ -102,8 +102,7 @@ def block_mask(
     **kwargs: Any,
 ) -> Tensor:
     """Random ``block_size`` x ``block_size`` blocks, smaller at the far edges; the last block is cut at the budget."""
-    if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
-        raise MaskError(f"`block_size` should be a positive integer; got {block_size!r}.")
+    check_block_size(block_size)
     m, n = shape_of(base_layer)
     across = -(-n // block_size)
     generator = seeded(draw_seed() if random_seed is None else random_seed)
@@ -117,6 +116,12 @@ def block_mask(
             yield rows[:, None] * n + columns
 
     return _structured(base_layer, r, blocks(), avoid)
+
+
+def check_block_size(block_size: object) -> None:
+    """Refuse what is no side of a block with a MaskError."""
+    if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
+        raise MaskError(f"`block_size` should be a positive integer; got {block_size!r}.")
 
 
 def _largest(base_layer: nn.Module, r: int, score: Tensor, avoid: Tensor | None) -> Tensor:

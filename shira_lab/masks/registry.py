@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from shira_lab.errors import MaskError
-from shira_lab.masks import builtin
+from shira_lab.masks import builtin, published
 from shira_lab.masks.function import MaskFn
 
 _MASKS: dict[str, MaskFn] = {
@@ -14,6 +14,10 @@ _MASKS: dict[str, MaskFn] = {
     "struct": builtin.struct_mask,
     "block": builtin.block_mask,
     "row_col": builtin.row_col_mask,
+    "smallest": published.smallest_mask,
+    "lift": published.lift_mask,
+    "columns": published.columns_mask,
+    "gradient_block": published.gradient_block_mask,
 }
 _BUILTIN = frozenset(_MASKS)
 

@@ -63,4 +63,5 @@ def curves_figure(
         for number, (name, points) in enumerate(curves.items())
     ]
     kind = "log" if logarithmic else "linear"
-    return themed(traces, title, x, y, showlegend=True, xaxis_type=kind, yaxis_type=kind)
+    figure = themed(traces, title, x, y, showlegend=True, xaxis_type=kind, yaxis_type=kind)
+    return figure.update_xaxes(exponentformat="power").update_yaxes(exponentformat="power")
