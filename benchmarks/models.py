@@ -10,9 +10,6 @@ from transformers import OPTConfig, OPTModel
 
 import shira_lab
 from shira_lab.budget import num_params
-from shira_lab.course.speed.timing import Side
-from shira_lab.layers import compiled as kernels
-from shira_lab.layers import kernel
 
 SIX = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
 
@@ -72,22 +69,3 @@ def _stand_in(numbers: int) -> nn.Parameter:
     parameter = nn.Parameter(torch.zeros(numbers, device=device()))
     parameter.grad = torch.zeros_like(parameter)
     return parameter
-
-
-def compiled(step: Side) -> Side:
-    """The step with the compiled kernel in it, where the other sides go on with PyTorch's."""
-    kernels.use()
-    loops = kernel.installed()
-    kernels.remove()
-    return with_kernel(loops, step)
-
-
-def with_kernel(chosen: kernel.Kernel | None, step: Side) -> Side:
-    """The step with this kernel, and PyTorch's own again after it."""
-
-    def run() -> None:
-        kernel.install(chosen)
-        step()
-        kernel.install(None)
-
-    return run

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import shira_lab
-from benchmarks.models import SIX, base_model, compiled, device
+from benchmarks.models import SIX, base_model, device
 from shira_lab.course.speed.timing import Ratio, Side, interleave
 
 
@@ -51,8 +51,6 @@ def switch_ratios(r: int = 16, layers: int = 12, patience_s: float = 40.0) -> di
     sides = {
         "shira": _switcher(_shira(base_model(layers), r, SIX, (0, 1))),
         "shira, same positions": _switcher(_shira(base_model(layers), r, SIX, (0, 0))),
-        "shira, compiled": compiled(_switcher(_shira(base_model(layers), r, SIX, (0, 1)))),
-        "shira, compiled, same positions": compiled(_switcher(_shira(base_model(layers), r, SIX, (0, 0)))),
         "peft lora": _lora_switcher(base_model(layers), r, SIX),
     }
     return interleave(sides, "peft lora", patience_s=patience_s)
@@ -67,8 +65,6 @@ def layer_switch_ratios(m: int = 4096, n: int = 4096, r: int = 32, patience_s: f
     sides = {
         "shira": _switcher(_shira(layer(), r, ["0"], (0, 1))),
         "shira, same positions": _switcher(_shira(layer(), r, ["0"], (0, 0))),
-        "shira, compiled": compiled(_switcher(_shira(layer(), r, ["0"], (0, 1)))),
-        "shira, compiled, same positions": compiled(_switcher(_shira(layer(), r, ["0"], (0, 0)))),
         "peft lora": _lora_switcher(layer(), r, ["0"]),
     }
     return interleave(sides, "peft lora", patience_s=patience_s)

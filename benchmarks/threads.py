@@ -7,11 +7,10 @@ one thread already does at the core's full speed gains nothing from the second; 
 import torch
 from torch import Tensor
 
-from benchmarks.models import compiled
 from shira_lab.course.speed.timing import Ratio, Side, interleave
 from shira_lab.layers.pattern import Pattern
 from shira_lab.layers.sampled import sampled_product
-from shira_lab.masks.random import random_positions
+from shira_lab.masks.positions import random_positions
 
 
 def thread_ratios(m: int = 768, n: int = 768, tokens: int = 512, r: int = 16) -> dict[str, Ratio]:
@@ -26,7 +25,6 @@ def thread_ratios(m: int = 768, n: int = 768, tokens: int = 512, r: int = 16) ->
     operations: dict[str, Side] = {
         "matrix product": lambda: a @ weight,
         "sampled product": sampled,
-        "sampled product, compiled": compiled(sampled),
     }
     return {name: _one_over_two(operation) for name, operation in operations.items()}
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 import shira_lab
-from benchmarks.models import adapted, base_model, compiled, device, trained_numbers, training_step
+from benchmarks.models import adapted, base_model, device, trained_numbers, training_step
 from shira_lab.course.speed.timing import Ratio, Side, interleave
 
 KINDS = ("shira", "lora", "peft lora", "peft shira")
@@ -23,7 +23,6 @@ def step_ratios(
     models = {kind: adapted(kind, r, layers) for kind in KINDS}
     sides = {name: training_step(model, batch, tokens, autocast) for name, model in models.items()}
     sides["floor"] = training_step(base_model(layers), batch, tokens, autocast, trained_numbers(r, layers))
-    sides["shira, compiled"] = compiled(training_step(adapted("shira", r, layers), batch, tokens, autocast))
     return interleave(sides, "floor", min_rounds, patience_s)
 
 
@@ -49,7 +48,6 @@ def layer_ratios(r: int, m: int = 768, n: int = 768, tokens: int = 512, patience
         model.zero_grad()
 
     sides: dict[str, Side] = {name: lambda m=model: side(m) for name, model in models.items()}
-    sides["shira, compiled"] = compiled(sides["shira"])
     return interleave(sides, "floor", patience_s=patience_s)
 
 

@@ -1,11 +1,19 @@
-"""The rooms of the package, read from its import statements: a picture of their arrows, and how much there is to read.
+"""The rooms of the package: a picture of their arrows, read from its import statements, and how much there is to read.
 
 `make rooms` writes the picture into CONTRIBUTING.md and prints it with the figures.
 """
 
 import ast
-from collections.abc import Iterable
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import FrameType
+
+import torch
+from torch import nn
+
+from shira_lab import ShiraConfig, get_peft_model
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "CONTRIBUTING.md"
@@ -51,7 +59,7 @@ def ours(modules: Iterable[str]) -> set[str]:
 
 
 def room(module: str) -> str:
-    """The part of the package a module belongs to: 'masks' for shira_lab.masks.random, 'face' for shira_lab."""
+    """The part of the package a module belongs to: 'masks' for shira_lab.masks.positions, 'face' for shira_lab."""
     return module.partition(".")[2].partition(".")[0] or "face"
 
 
@@ -72,12 +80,21 @@ def picture() -> str:
     return "\n".join(["```mermaid", "flowchart BT", *lines, "```", ""])
 
 
-def reading_path(module: str) -> set[str]:
-    """The module and all modules of ours that it imports, directly or through others."""
-    found, waiting = set(), {module}
-    while waiting:
-        found |= waiting
-        waiting = {other for name in waiting for other in ours(imported(ast.walk(TREES[name])))} - found
+def entered(work: Callable[[], object]) -> set[str]:
+    """The modules of ours in which a function runs while ``work`` does: what a reader who follows it has to open."""
+    files = {str(path): module for module, path in FILES.items()}
+    found: set[str] = set()
+
+    def trace(frame: FrameType, event: str, _: object) -> None:
+        if frame.f_code.co_name != "<module>" and frame.f_code.co_filename in files:
+            found.add(files[frame.f_code.co_filename])
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
     return found
 
 
@@ -86,12 +103,26 @@ def lines(modules: Iterable[str]) -> int:
 
 
 def figures() -> dict[str, int]:
-    """How much there is to read: on the way from a config to a saved file, through a forward pass, in the library."""
-    path, forward = reading_path("shira_lab.adapters.model"), reading_path("shira_lab.layers.layer")
+    """How much there is to read: from a config to a saved file, through a forward pass, in the library.
+
+    The first is a program: config, adapter on a model of two layers, forward, backward, file.
+    """
+    torch.manual_seed(0)
+    x, models = torch.randn(3, 16), []
+
+    def from_config_to_saved_file() -> None:
+        config = ShiraConfig(r=2, target_modules=["0", "1"], random_seed=0)
+        models.append(get_peft_model(nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 16)), config))
+        models[0](x).sum().backward()
+        with tempfile.TemporaryDirectory() as folder:
+            models[0].save_pretrained(folder)
+
+    path = entered(from_config_to_saved_file)
+    forward = entered(lambda: models[0](x))
     return {
         "files from config to saved file": len(path),
         "lines from config to saved file": lines(path),
-        "files that a layer's forward pass can cross": len(forward),
+        "files in a forward pass": len(forward),
         "lines of the library's rooms": lines(module for module in FILES if room(module) in LIBRARY),
     }
 

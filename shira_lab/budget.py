@@ -10,25 +10,42 @@ Shape = tuple[int, int]
 
 
 def num_params(r: int, shape: Shape) -> int:
-    """Trainable numbers of one adapted layer, r(m + n), for a weight of ``shape`` (m, n)."""
+    """Trainable numbers of one adapted layer, r(m + n), for a weight of ``shape`` (m, n).
+
+    >>> num_params(8, (768, 768))
+    12288
+    """
     m, n = shape
     return r * (m + n)
 
 
 def max_r(shape: Shape) -> int:
-    """The largest r whose budget fits into the weight: r(m + n) <= mn, so floor(mn / (m + n))."""
+    """The largest r whose budget fits into the weight: r(m + n) <= mn, so floor(mn / (m + n)).
+
+    >>> max_r((768, 768))
+    384
+    """
     m, n = shape
     return m * n // (m + n)
 
 
 def density(r: int, shape: Shape) -> float:
-    """Share of the weight's entries that train, r(m + n) / (mn). Below 0.10 is the usual advice."""
+    """Share of the weight's entries that train, r(m + n) / (mn). Below 0.10 is the usual advice.
+
+    >>> density(8, (512, 512))
+    0.03125
+    """
     m, n = shape
     return num_params(r, shape) / (m * n)
 
 
 def check_r(r: object, field: str = "r") -> int:
     """Return ``r`` if it is a positive integer.
+
+    >>> check_r(0)
+    Traceback (most recent call last):
+        ...
+    shira_lab.errors.ConfigError: `r` should be a positive integer value but the value passed is 0.
 
     Raises:
         ConfigError: for anything else, a bool included.
@@ -40,6 +57,9 @@ def check_r(r: object, field: str = "r") -> int:
 
 def check_budget(r: object, shape: Shape, layer: str) -> int:
     """Return the budget r(m + n) if ``r`` is legal for ``shape``.
+
+    >>> check_budget(8, (768, 768), "q_proj")
+    12288
 
     Raises:
         ConfigError: when r is no positive integer, or r(m + n) > mn; the message gives the largest legal r.

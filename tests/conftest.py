@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from shira_lab.masks import registry
+from shira_lab.masks import function
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("repeatable")
@@ -18,7 +18,7 @@ def seed() -> None:
 @pytest.fixture(autouse=True)
 def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mask type that a test registers is gone after it."""
-    monkeypatch.setattr(registry, "_MASKS", dict(registry._MASKS))
+    monkeypatch.setattr(function, "_REGISTERED", {})
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -11,8 +11,6 @@ from test_constraints import PROJECT
 LIBRARY = {"face", "errors", "budget", "masks", "layers", "adapters", "analysis"}
 #: Packages that come with another one that is asked for.
 BROUGHT_BY = {"IPython": "ipykernel", "traitlets": "ipywidgets"}
-#: The extra `compiled`: the same numbers in less time. Where it is missing, PyTorch computes them.
-OPTIONAL = {"numba"}
 
 
 def asked_for(*extras: str) -> set[str]:
@@ -24,7 +22,7 @@ def asked_for(*extras: str) -> set[str]:
 def used_by(rooms: set[str]) -> set[str]:
     """The packages of others that these rooms import, at once or later."""
     modules = {name for module, tree in TREES.items() if room(module) in rooms for name in imported(ast.walk(tree))}
-    packages = {module.split(".")[0] for module in modules} - sys.stdlib_module_names - {"shira_lab"} - OPTIONAL
+    packages = {module.split(".")[0] for module in modules} - sys.stdlib_module_names - {"shira_lab"}
     return {canonicalize_name(BROUGHT_BY.get(package, package)) for package in packages}
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shira_lab.adapters.tuner import BASE, AdapterModel
+from shira_lab.adapters.names import BASE
+from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 

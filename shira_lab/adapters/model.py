@@ -1,20 +1,21 @@
 """PEFT's face: the same names, so that code written here runs there after changing its import lines, and the other way.
 
-:class:`PeftModel` is thin; what it does happens in :class:`~shira_lab.adapters.tuner.AdapterModel`, and
-:mod:`shira_lab.adapters.storage.pretrained` is its part that meets the disk.
+:class:`PeftModel` hands on what is not defined here to its :class:`~shira_lab.adapters.tuner.AdapterModel`.
+:mod:`shira_lab.adapters.storage.pretrained` is the part that meets the disk.
 """
 
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from shira_lab.adapters.combine import CombinationType, MajoritySignMethod
-from shira_lab.adapters.config import AdapterConfig, ShiraConfig
+from shira_lab.adapters.config import MASK_FIELDS, AdapterConfig, ShiraConfig
 from shira_lab.adapters.mixed import mixed_batch
+from shira_lab.adapters.recipe import draw_positions, prepare_config
 from shira_lab.adapters.storage.pretrained import PretrainedMixin
+from shira_lab.adapters.taken import taken_entries
 from shira_lab.adapters.targets import find_targets
 from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.adapters.weighted import add_weighted_adapter
@@ -58,9 +59,17 @@ def get_peft_model(
 class PeftModel(PretrainedMixin):
     """A model with adapters.
 
+    What is not defined here is the :class:`~shira_lab.adapters.tuner.AdapterModel`'s (``merge_adapter``, ``unload``,
+    ``disable_adapter``, ``set_scale``, ...), and what that has not is the user's model's (``config``, ``device``, ...).
+
     Attributes:
         base_model: the :class:`~shira_lab.adapters.tuner.AdapterModel`; ``base_model.model`` is the user's model.
+        peft_config: configs by adapter name, as used.
+        active_adapters: names of the adapters in use.
     """
+
+    peft_config: dict[str, AdapterConfig]
+    active_adapters: list[str]
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -80,13 +89,16 @@ class PeftModel(PretrainedMixin):
         return type(self).__bases__[0].__name__
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever is not defined here is the user's model's: config, device, get_input_embeddings, ..."""
         try:
             return super().__getattr__(name)
         except AttributeError:
             if name == "base_model":
                 raise
             return getattr(self.base_model, name)
+
+    def __dir__(self) -> list[str]:
+        """Names that are handed on are completed in a notebook too."""
+        return sorted({*super().__dir__(), *dir(self.base_model)})
 
     def forward(self, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Any:
         """The model with its active adapters, or with another one for each sample.
@@ -126,14 +138,6 @@ class PeftModel(PretrainedMixin):
     # ---- adapters ---------------------------------------------------------------------------------------------------
 
     @property
-    def peft_config(self) -> dict[str, AdapterConfig]:
-        return self.base_model.peft_config
-
-    @property
-    def active_adapters(self) -> list[str]:
-        return self.base_model.active_adapters
-
-    @property
     def active_adapter(self) -> str:
         """The name of the first active adapter."""
         return self.base_model.active_adapters[0]
@@ -154,13 +158,6 @@ class PeftModel(PretrainedMixin):
         """Activate one adapter, or several whose deltas add up. What was merged is unmerged first."""
         names = [adapter_name] if isinstance(adapter_name, str) else check_names(adapter_name, "adapter_name")
         self.base_model.set_adapter(names, inference_mode)
-
-    def set_scale(self, adapter_name: str, scale: float) -> None:
-        """Scale the whole update of an adapter, active or not: 0 is the base model, 1 the adapter as it was trained.
-
-        The scale is saved with the adapter and loaded again; PEFT ignores it.
-        """
-        self.base_model.set_scale(adapter_name, scale)
 
     def add_weighted_adapter(
         self,
@@ -185,60 +182,29 @@ class PeftModel(PretrainedMixin):
             self.base_model, adapters, weights, adapter_name, combination_type, density, majority_sign_method
         )
 
-    def delete_adapter(self, adapter_name: str) -> None:
-        self.base_model.delete_adapter(expect(adapter_name, str, "adapter_name", "one name", AdapterError))
-
     def set_mask(self, adapter_name: str, peft_config: ShiraConfig, calibration: Calibration | None = None) -> None:
-        """Move a SHiRA adapter to another mask of the same size; values at positions in both masks stay."""
-        expect(peft_config, ShiraConfig, "peft_config", "a ShiraConfig, which says where the new mask lies")
-        self.base_model.check_known([adapter_name])
-        paths = [path for path, layer in self.base_model.adapter_layers() if adapter_name in layer.adapters]
-        self.base_model.set_mask(adapter_name, peft_config, self._gradients(peft_config, calibration, paths))
-
-    @contextmanager
-    def disable_adapter(self) -> Iterator[None]:
-        """Inside, this is the base model, bit for bit."""
-        with self.base_model.disable_adapter():
-            yield
-
-    def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
-        """Write these adapters (the active ones if None) into the weights until :meth:`unmerge_adapter`.
-
-        A merged entry is W + S, rounded once to the weight's dtype: by at most 2^-8 of itself in bfloat16, 2^-11 in
-        float16, 2^-24 in float32. An update below half of that share of its weight is lost in it. The adapter keeps its
-        values as they are; an active adapter that is not merged acts through the same rounded weight.
-
-        Args:
-            safe_merge: changes nothing, as results are always checked for NaN and infinite values first.
+        """Move a SHiRA adapter to the masks of another config; values at positions in both masks stay, new ones are
+        zero.
 
         Raises:
-            AdapterError: when a name is not there, a weight is shared with another module, or a result is not finite;
-                nothing has changed then.
+            AdapterError: when the number of values would change; nothing has changed then.
         """
-        names = None if adapter_names is None else check_names(adapter_names, "adapter_names")
-        self.base_model.merge_adapter(names, safe_merge)
-
-    def unmerge_adapter(self) -> None:
-        self.base_model.unmerge_adapter()
-
-    def merge_and_unload(
-        self, progressbar: bool = False, safe_merge: bool = False, adapter_names: list[str] | None = None
-    ) -> nn.Module:
-        """The user's model with the active (or named) adapters merged for good, adapter layers gone.
-
-        Weights are rounded as :meth:`merge_adapter` says, and the exact values are gone with their layers: save the
-        adapter first, or merge into a model that was loaded in float32.
-
-        A head that was tied to the embedding and has an adapter gets a weight of its own. Where the model has
-        transformers' ``config``, its ``tie_word_embeddings`` is then False, so that the head stays as it is.
-        """
-        if adapter_names is not None:
-            self.base_model.set_adapter(check_names(adapter_names, "adapter_names"))
-        return self.base_model.unload(merge=True)
-
-    def unload(self) -> nn.Module:
-        """The user's model as it was before, adapter layers gone."""
-        return self.base_model.unload()
+        expect(peft_config, ShiraConfig, "peft_config", "a ShiraConfig, which says where the new mask lies")
+        self.base_model.check_known([adapter_name])
+        layers = {path: layer for path, layer in self.base_model.adapter_layers() if adapter_name in layer.adapters}
+        gradients = self._gradients(peft_config, calibration, list(layers)) or {}
+        base = {path: layer.clean_base_layer() for path, layer in layers.items()}
+        config = prepare_config(peft_config, list(base.values()))
+        taken = taken_entries(self.base_model.model, config, self.peft_config)
+        positions = {
+            path: draw_positions(path, base[path], config, gradients.get(path), taken.get(path)) for path in layers
+        }
+        for path, layer in layers.items():
+            layer.check_same_size(adapter_name, positions[path].numel())
+        for path, layer in layers.items():
+            layer.set_positions(adapter_name, positions[path])
+        mask = {field: getattr(config, field) for field in MASK_FIELDS}
+        self.peft_config[adapter_name] = self.peft_config[adapter_name].copy(**mask)
 
     # ---- counting ---------------------------------------------------------------------------------------------------
 

@@ -10,11 +10,9 @@ from shira_lab.adapters.config import AdapterConfig, LoraConfig, ShiraConfig
 from shira_lab.budget import check_budget
 from shira_lab.errors import ConfigError, MaskError
 from shira_lab.layers import LoraAdapter, ShiraAdapter
-from shira_lab.layers.kinds import is_conv1d
 from shira_lab.masks import MaskFn, mask_positions, mask_types
 from shira_lab.masks.function import accepted, wants_gradient
-from shira_lab.masks.positions import shape_of, weight_of
-from shira_lab.masks.random import draw_seed, layer_seed
+from shira_lab.masks.positions import draw_seed, is_conv1d, layer_seed, shape_of, weight_of
 
 C = TypeVar("C", bound=AdapterConfig)
 

@@ -12,10 +12,10 @@ from torch import nn
 
 from shira_lab.adapters.config import AdapterConfig
 from shira_lab.adapters.patterns import matches
-from shira_lab.adapters.tree import AdapterTree
+from shira_lab.adapters.tree import base_modules
 from shira_lab.adapters.walk import walk
 from shira_lab.errors import ConfigError
-from shira_lab.layers.kinds import is_linear
+from shira_lab.masks.positions import is_linear
 
 #: The attention projections that are adapted when ``target_modules`` is None, by ``model.config.model_type``.
 DEFAULT_TARGETS: dict[str, tuple[str, ...]] = {
@@ -66,7 +66,7 @@ def find_targets(model: nn.Module, config: AdapterConfig) -> dict[str, nn.Module
         ConfigError: when nothing matches (the closest names are listed), a match is no linear layer, or its weight is
             read without a call of the layer.
     """
-    modules = dict(AdapterTree(model).base_modules())
+    modules = dict(base_modules(model))
     wanted = _wanted(model, config)
     if wanted == "all-linear":
         head = _output_layer(model)
@@ -75,7 +75,7 @@ def find_targets(model: nn.Module, config: AdapterConfig) -> dict[str, nn.Module
     else:
         paths = [path for path in modules if path_matches(path, wanted)]
         if not paths:
-            raise ConfigError(_nothingpath_matches(wanted, modules))
+            raise ConfigError(_nothing_matches(wanted, modules))
     paths = [path for path in paths if not path_matches(path, config.exclude_modules)]
     paths = [path for path in paths if not _inside(path, config.modules_to_save or [])]
     paths = [path for path in paths if _in_layers(path, config.layers_to_transform)]
@@ -154,7 +154,7 @@ def _output_layer(model: nn.Module) -> str | None:
     return next((path for path, module in walk(model) if module is head), None)
 
 
-def _nothingpath_matches(wanted: Collection[str] | str, modules: dict[str, nn.Module]) -> str:
+def _nothing_matches(wanted: Collection[str] | str, modules: dict[str, nn.Module]) -> str:
     linear = [path for path, module in modules.items() if is_linear(module)]
     names = list(dict.fromkeys(path.rsplit(".", 1)[-1] for path in linear))
     asked = [wanted] if isinstance(wanted, str) else sorted(wanted)

@@ -1,12 +1,6 @@
-"""A model and the adapter layers in it, to be walked through and switched on and off.
-
-It knows layers and no configs, which :mod:`shira_lab.adapters.tuner` adds. It is all that there is of a model whose
-adapters were put into it by :func:`~shira_lab.adapters.inject.inject_adapter_in_model`.
-"""
+"""The adapter layers in a model, to be walked through. No config is known here: all works on injected adapters too."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 from torch import nn
 
@@ -15,76 +9,28 @@ from shira_lab.adapters.walk import walk
 from shira_lab.layers import AdapterLayer
 
 
-class AdapterTree(nn.Module):
-    """A model, some of whose modules are :class:`~shira_lab.layers.AdapterLayer` or :class:`ModulesToSaveWrapper`.
-
-    Attributes:
-        model: the user's model.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self.training = model.training
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.model(*args, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name == "model":
-                raise
-            return getattr(self.model, name)
-
-    def adapter_layers(self) -> Iterator[tuple[str, AdapterLayer]]:
-        """(path, layer) of all adapted layers."""
-        for path, module in self._walk():
-            if isinstance(module, AdapterLayer):
-                yield path, module
-
-    def wrapped_modules(self) -> list[tuple[str, ModulesToSaveWrapper]]:
-        """(path, wrapper) of all modules of which adapters have a copy."""
-        return [(path, module) for path, module in self._walk() if isinstance(module, ModulesToSaveWrapper)]
-
-    def base_modules(self) -> Iterator[tuple[str, nn.Module]]:
-        """(path, module) of the model, adapted layers shown as the base layers that they were."""
-        for path, module in self._walk():
-            yield path, module.clean_base_layer() if isinstance(module, AdapterLayer) else module
-
-    def enable_adapter_layers(self) -> None:
-        """Undo :meth:`disable_adapter_layers`."""
-        for module in self._switched():
-            _switch(module, disable=False)
-
-    def disable_adapter_layers(self) -> None:
-        """From here on the model is the base model; base weights are back in place, bit for bit."""
-        for module in self._switched():
-            module.disable_adapters = True
-            if isinstance(module, AdapterLayer) and module.merged:
-                module.sync()
-
-    @contextmanager
-    def disable_adapter(self) -> Iterator[None]:
-        """Inside, the model is the base model, see :meth:`disable_adapter_layers`; then each layer is as before."""
-        switched = self._switched()
-        before = [module.disable_adapters for module in switched]
-        try:
-            self.disable_adapter_layers()
-            yield
-        finally:
-            for module, was in zip(switched, before, strict=True):
-                _switch(module, disable=was)
-
-    def _walk(self) -> Iterator[tuple[str, nn.Module]]:
-        return walk(self.model, stop_at=(AdapterLayer, ModulesToSaveWrapper))
-
-    def _switched(self) -> list[AdapterLayer | ModulesToSaveWrapper]:
-        return [m for m in self.model.modules() if isinstance(m, AdapterLayer | ModulesToSaveWrapper)]
+def adapter_layers(model: nn.Module) -> Iterator[tuple[str, AdapterLayer]]:
+    """(path, layer) of all adapted layers below ``model``."""
+    for path, module in _walk(model):
+        if isinstance(module, AdapterLayer):
+            yield path, module
 
 
-def _switch(module: AdapterLayer | ModulesToSaveWrapper, disable: bool) -> None:
-    module.disable_adapters = disable
-    if isinstance(module, AdapterLayer) and module.merged:
-        module.sync()  # what is merged is in the weight, whether or not the layer runs
+def wrapped_modules(model: nn.Module) -> list[tuple[str, ModulesToSaveWrapper]]:
+    """(path, wrapper) of all modules of which adapters have a copy."""
+    return [(path, module) for path, module in _walk(model) if isinstance(module, ModulesToSaveWrapper)]
+
+
+def base_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """(path, module) of all modules, adapted layers shown as the base layers that they were."""
+    for path, module in _walk(model):
+        yield path, module.clean_base_layer() if isinstance(module, AdapterLayer) else module
+
+
+def replace_module(model: nn.Module, path: str, new: nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    setattr(model.get_submodule(parent), name, new)
+
+
+def _walk(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    return walk(model, stop_at=(AdapterLayer, ModulesToSaveWrapper))

@@ -5,40 +5,59 @@ PEFT calls this object ``base_model``; the user's model is its ``model``.
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from shira_lab.adapters.config import MASK_FIELDS, AdapterConfig, ShiraConfig, check_scale
+from shira_lab.adapters.config import AdapterConfig, check_scale
 from shira_lab.adapters.modules_to_save import ModulesToSaveWrapper, find_modules_to_save, with_task_head, wrap_modules
-from shira_lab.adapters.recipe import draw_positions, make_adapter, prepare_config
+from shira_lab.adapters.names import check_adapter_name
+from shira_lab.adapters.recipe import make_adapter, prepare_config
+from shira_lab.adapters.taken import taken_entries
 from shira_lab.adapters.targets import find_targets
-from shira_lab.adapters.tree import AdapterTree
+from shira_lab.adapters.tied import record_untied, shared_weights
+from shira_lab.adapters.tree import adapter_layers, replace_module, wrapped_modules
 from shira_lab.adapters.unmatched import warn_unmatched
-from shira_lab.errors import AdapterError
+from shira_lab.errors import AdapterError, check_names, expect
 from shira_lab.layers import AdapterLayer
-from shira_lab.masks.positions import to_mask
-
-#: Names that would collide with attributes of the containers that adapters live in.
-_RESERVED = frozenset(dir(nn.ModuleDict()))
-#: What stands for "no adapter" among the names of a mixed batch.
-BASE = "__base__"
 
 
-class AdapterModel(AdapterTree):
+class AdapterModel(nn.Module):
     """A model whose target layers are :class:`~shira_lab.layers.AdapterLayer`.
 
     Attributes:
+        model: the user's model.
         peft_config: configs by adapter name, as used: seeds that were drawn are recorded in them.
         active_adapters: names of the adapters in use.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__(model)
+        super().__init__()
+        self.model = model
+        self.training = model.training
         self.peft_config: dict[str, AdapterConfig] = {}
         self.active_adapters: list[str] = []
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.model(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "model":
+                raise
+            return getattr(self.model, name)
+
+    def adapter_layers(self) -> Iterator[tuple[str, AdapterLayer]]:
+        """(path, layer) of all adapted layers."""
+        return adapter_layers(self.model)
+
+    def wrapped_modules(self) -> list[tuple[str, ModulesToSaveWrapper]]:
+        """(path, wrapper) of all modules of which adapters have a copy."""
+        return wrapped_modules(self.model)
 
     @property
     def active_adapter(self) -> str | list[str]:
@@ -80,7 +99,7 @@ class AdapterModel(AdapterTree):
         targets = find_targets(self.model, config)
         warn_unmatched(self.model, config, targets, stacklevel=3)
         config = prepare_config(config, list(targets.values()), draws=positions is None)
-        taken = self._taken(config) if positions is None else {}
+        taken = taken_entries(self.model, config, self.peft_config) if positions is None else {}
         made = {
             path: make_adapter(
                 path, base, config, (gradients or {}).get(path), (positions or {}).get(path),
@@ -92,23 +111,23 @@ class AdapterModel(AdapterTree):
         if not self.peft_config:
             self.model.requires_grad_(False)
         wrap_modules(self.model, name, saved)
-        shared = _shared_weights(self.model)
+        shared = shared_weights(self.model)
         existing = dict(self.adapter_layers())
         for path, adapter in made.items():
             layer = existing.get(path)
             if layer is None:
                 base = targets[path]
                 layer = AdapterLayer(base, in_place=id(base.weight) not in shared).train(base.training)
-                _replace(self.model, path, layer)
+                replace_module(self.model, path, layer)
             layer.add_adapter(name, adapter)
         self.peft_config[name] = config
 
     def delete_adapter(self, name: str) -> None:
         """Remove an adapter; when it was the only active one, the first that is left becomes active and trains."""
-        self.check_known([name])
+        self.check_known([expect(name, str, "adapter_name", "one name", AdapterError)])
         for _, layer in self.adapter_layers():
             layer.delete_adapter(name)
-        for wrapper in self._wrappers():
+        for _, wrapper in self.wrapped_modules():
             wrapper.delete_adapter(name)
         del self.peft_config[name]
         if name in self.active_adapters:
@@ -123,7 +142,7 @@ class AdapterModel(AdapterTree):
         """
         names = [names] if isinstance(names, str) else list(dict.fromkeys(names))
         self.check_known(names)
-        wrappers = self._wrappers()
+        wrappers = [wrapper for _, wrapper in self.wrapped_modules()]
         for wrapper in wrappers:
             wrapper.check_active(names)
         for _, layer in self.adapter_layers():
@@ -133,7 +152,9 @@ class AdapterModel(AdapterTree):
         self.active_adapters = names
 
     def set_scale(self, name: str, scale: float) -> None:
-        """Scale an adapter's update on all its layers, 1 being as trained. It is saved with the adapter.
+        """Scale the whole update of an adapter, active or not: 0 is the base model, 1 the adapter as it was trained.
+
+        The scale is saved with the adapter and loaded again; PEFT ignores it.
 
         Raises:
             AdapterError: for a name that is not there.
@@ -164,18 +185,54 @@ class AdapterModel(AdapterTree):
         others = {f"^{re.escape(path)}": adapter.scale for path, adapter in layers if adapter.scale != scale}
         return self.peft_config[name].copy(scale=scale, scale_pattern=others)
 
+    # ---- on and off -------------------------------------------------------------------------------------------------
+
+    def enable_adapter_layers(self) -> None:
+        """Undo :meth:`disable_adapter_layers`."""
+        for module in self._switched():
+            _switch(module, disable=False)
+
+    def disable_adapter_layers(self) -> None:
+        """From here on the model is the base model; base weights are back in place, bit for bit."""
+        for module in self._switched():
+            _switch(module, disable=True)
+
+    @contextmanager
+    def disable_adapter(self) -> Iterator[None]:
+        """Inside, the model is the base model, bit for bit; then each layer is as before."""
+        switched = self._switched()
+        before = [module.disable_adapters for module in switched]
+        try:
+            self.disable_adapter_layers()
+            yield
+        finally:
+            for module, was in zip(switched, before, strict=True):
+                _switch(module, disable=was)
+
+    def _switched(self) -> list[AdapterLayer | ModulesToSaveWrapper]:
+        return [m for m in self.model.modules() if isinstance(m, AdapterLayer | ModulesToSaveWrapper)]
+
     # ---- what is asked of all layers --------------------------------------------------------------------------------
 
     def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
-        """Write adapters (the active ones if None) into the weights until :meth:`unmerge_adapter`.
+        """Write these adapters (the active ones if None) into the weights until :meth:`unmerge_adapter`.
 
-        Results are always checked for NaN and infinite values first, so ``safe_merge`` changes nothing.
+        A merged entry is W + S, rounded once to the weight's dtype: by at most 2^-8 of itself in bfloat16, 2^-11 in
+        float16, 2^-24 in float32. An update below half of that share of its weight is lost in it. The adapter keeps its
+        values as they are; an active adapter that is not merged acts through the same rounded weight.
+
+        Args:
+            safe_merge: changes nothing, as results are always checked for NaN and infinite values first.
+
+        Raises:
+            AdapterError: when a name is not there, a weight is shared with another module, or a result is not finite;
+                nothing has changed then.
         """
-        self.check_known(adapter_names or [])
+        names = self.active_adapters if adapter_names is None else check_names(adapter_names, "adapter_names")
+        self.check_known(names)
         layers = [layer for _, layer in self.adapter_layers()]
-        names = self.active_adapters if adapter_names is None else adapter_names
         if all(name in layer.merged_adapters for layer in layers for name in names if name in layer.adapters):
-            warnings.warn("All adapters are already merged, nothing to do.", stacklevel=3)
+            warnings.warn("All adapters are already merged, nothing to do.", stacklevel=2)
             return
         for layer in layers:
             layer.check_mergeable(adapter_names)
@@ -187,63 +244,42 @@ class AdapterModel(AdapterTree):
         for _, layer in self.adapter_layers():
             layer.unmerge()
 
-    def unload(self, merge: bool = False) -> nn.Module:
-        """The user's model without adapter layers: as it was before, or with the active adapters merged for good."""
+    def merge_and_unload(
+        self, progressbar: bool = False, safe_merge: bool = False, adapter_names: list[str] | None = None
+    ) -> nn.Module:
+        """The user's model with the active (or named) adapters merged for good, adapter layers gone.
+
+        Weights are rounded as :meth:`merge_adapter` says, and the exact values are gone with their layers: save the
+        adapter first, or merge into a model that was loaded in float32.
+
+        A head that was tied to the embedding and has an adapter gets a weight of its own. Where the model has
+        transformers' ``config``, its ``tie_word_embeddings`` is then False, so that the head stays as it is.
+        """
+        if adapter_names is not None:
+            self.set_adapter(check_names(adapter_names, "adapter_names"))
         layers = list(self.adapter_layers())
-        if merge:
-            for _, layer in layers:
-                layer.check_mergeable(for_good=True)
+        for _, layer in layers:
+            layer.check_mergeable(for_good=True)
         for path, layer in layers:
-            _replace(self.model, path, layer.unload(merge))
+            replace_module(self.model, path, layer.unload(merge=True))
         for path, wrapper in self.wrapped_modules():
-            _replace(self.model, path, wrapper.chosen() if merge else wrapper.original_module)
-        if merge:
-            _record_untied(self.model)
+            replace_module(self.model, path, wrapper.chosen())
+        record_untied(self.model)
+        return self._bare()
+
+    def unload(self) -> nn.Module:
+        """The user's model as it was before, adapter layers gone."""
+        for path, layer in list(self.adapter_layers()):
+            replace_module(self.model, path, layer.unload())
+        for path, wrapper in self.wrapped_modules():
+            replace_module(self.model, path, wrapper.original_module)
+        return self._bare()
+
+    def _bare(self) -> nn.Module:
         self.peft_config, self.active_adapters = {}, []
         return self.model
 
-    def set_mask(self, name: str, config: ShiraConfig, gradients: dict[str, Tensor] | None = None) -> None:
-        """Move a SHiRA adapter to the masks of ``config``; values at positions that stay kept stay, new ones are zero.
-
-        Raises:
-            AdapterError: when the number of values would change; nothing has changed then.
-        """
-        self.check_known([name])
-        layers = {path: layer for path, layer in self.adapter_layers() if name in layer.adapters}
-        base = {path: layer.clean_base_layer() for path, layer in layers.items()}
-        config = prepare_config(config, list(base.values()))
-        taken = self._taken(config)
-        positions = {
-            path: draw_positions(path, base[path], config, (gradients or {}).get(path), taken.get(path))
-            for path in layers
-        }
-        for path, layer in layers.items():
-            layer.check_same_size(name, positions[path].numel())
-        for path, layer in layers.items():
-            layer.set_positions(name, positions[path])
-        mask = {field: getattr(config, field) for field in MASK_FIELDS}
-        self.peft_config[name] = self.peft_config[name].copy(**mask)
-
-    def _taken(self, config: AdapterConfig) -> dict[str, Tensor]:
-        """By layer path, a mask of what the adapters that ``config`` avoids have taken."""
-        names = config.avoid if isinstance(config, ShiraConfig) else []
-        self.check_known(names)
-        lora = [name for name in names if not isinstance(self.peft_config[name], ShiraConfig)]
-        if lora:
-            raise AdapterError(
-                f"`avoid`: '{lora[0]}' is a LoRA adapter, which changes every entry; name SHiRA adapters."
-            )
-        taken: dict[str, Tensor] = {}
-        for path, layer in self.adapter_layers():
-            positions = [adapter.delta().positions for name, adapter in layer.named_adapters() if name in names]
-            if positions:
-                taken[path] = to_mask(torch.cat([p for p in positions if p is not None]), layer.weight) != 0
-        return taken
-
     # ---- helpers ----------------------------------------------------------------------------------------------------
-
-    def _wrappers(self) -> list[ModulesToSaveWrapper]:
-        return [wrapper for _, wrapper in self.wrapped_modules()]
 
     def check_known(self, names: Iterable[str]) -> None:
         for name in names:
@@ -251,38 +287,12 @@ class AdapterModel(AdapterTree):
                 raise AdapterError(f"Adapter {name} does not exist: this model has {list(self.peft_config) or 'none'}.")
 
     def check_new(self, name: str) -> None:
-        named = isinstance(name, str) and name and not set(name) & set("./\\\0")
-        if not named or name in _RESERVED | {BASE}:
-            raise AdapterError(
-                f"{name!r} cannot be an adapter name: use a non-empty string without dots and slashes that is "
-                "no attribute of a module, for instance 'default'."
-            )
+        check_adapter_name(name)
         if name in self.peft_config:
             raise AdapterError(f"Adapter with name {name} already exists; delete it first or choose another name.")
 
 
-def _shared_weights(model: nn.Module) -> set[int]:
-    """ids of the parameters that more than one module holds, such as an output layer tied to the embedding."""
-    seen: set[int] = set()
-    shared: set[int] = set()
-    for _, module in model.named_modules(remove_duplicate=False):
-        for parameter in module._parameters.values():
-            if parameter is not None:
-                (shared if id(parameter) in seen else seen).add(id(parameter))
-    return shared
-
-
-def _record_untied(model: nn.Module) -> None:
-    """Let transformers' config say so where the head has got a weight of its own, because ``tie_weights`` and
-    ``from_pretrained`` would put the embedding's in its place."""
-    config: Any = getattr(model, "config", None)
-    if not getattr(config, "tie_word_embeddings", False) or not hasattr(model, "get_output_embeddings"):
-        return
-    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()  # type: ignore[operator]
-    if head is not None and head.weight is not embedding.weight:
-        config.tie_word_embeddings = False
-
-
-def _replace(model: nn.Module, path: str, new: nn.Module) -> None:
-    parent, _, name = path.rpartition(".")
-    setattr(model.get_submodule(parent), name, new)
+def _switch(module: AdapterLayer | ModulesToSaveWrapper, disable: bool) -> None:
+    module.disable_adapters = disable
+    if isinstance(module, AdapterLayer) and module.merged:
+        module.sync()  # what is merged is in the weight, whether or not the layer runs

@@ -54,7 +54,12 @@ class Cost:
 def shira_cost(r: int, shapes: Collection[Shape], parameters: int, width: int, activations: int = 0) -> Cost:
     """SHiRA with r(m + n) entries in each weight of ``shapes``.
 
+    >>> cost = shira_cost(8, [(768, 768)], parameters=125_000_000, width=2)
+    >>> cost.trained, in_units(cost.memory), in_units(cost.file)
+    (12288, '250.4 MB', '147.5 kB')
+
     Args:
+        r, shapes: the size of the adapter, and (m, n) of each weight that it is on.
         parameters: numbers of the whole model.
         width: bytes of a frozen number, 2 or 4.
         activations: bytes kept for the backward pass.
@@ -66,13 +71,24 @@ def shira_cost(r: int, shapes: Collection[Shape], parameters: int, width: int, a
 
 
 def lora_cost(r: int, shapes: Collection[Shape], parameters: int, width: int, activations: int = 0) -> Cost:
-    """LoRA of rank ``r`` on the same weights; arguments as for :func:`shira_cost`."""
+    """LoRA of rank ``r`` on the same weights.
+
+    >>> lora_cost(8, [(768, 768)], parameters=125_000_000, width=2).file
+    49152
+
+    Args:
+        r, shapes, parameters, width, activations: as for :func:`shira_cost`.
+    """
     k = _trained(r, shapes)
     return _cost(k, parameters * width, FLOAT32 * k, activations, LORA_FILE * k, LORA_FILE * k)
 
 
 def full_cost(parameters: int, width: int, activations: int = 0) -> Cost:
-    """All numbers of the model; what is saved is the model, in ``width`` bytes a number."""
+    """All numbers of the model; what is saved is the model, in ``width`` bytes a number.
+
+    >>> in_units(full_cost(parameters=125_000_000, width=2).memory)
+    '2.0 GB'
+    """
     return _cost(parameters, FLOAT32 * parameters, 0, activations, width * parameters, width * parameters)
 
 
@@ -81,6 +97,9 @@ def compact_bytes(r: int, shape: Shape) -> float:
 
     A position is stored as the gap before it, seven bits to a byte. At density p a gap reaches g with probability
     (1 - p)^g, so a position takes 1 + (1 - p)^(2^7) + (1 - p)^(2^14) + ... bytes.
+
+    >>> round(compact_bytes(8, (768, 768)))
+    62270
     """
     empty = 1 - density(r, shape)
     position = sum(empty ** (2 ** (7 * byte) if byte else 0) for byte in range(5))
@@ -88,7 +107,11 @@ def compact_bytes(r: int, shape: Shape) -> float:
 
 
 def in_units(size: float) -> str:
-    """A number of bytes for people, in powers of 1000: "402.7 MB"."""
+    """A number of bytes for people, in powers of 1000: "402.7 MB".
+
+    >>> in_units(402_653_184)
+    '402.7 MB'
+    """
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 999.5 or unit == "GB":
             break

@@ -58,6 +58,12 @@ class AdapterFacts:
 def adapter_facts(model: PeftModel, adapter_name: str) -> AdapterFacts:
     """Measure an adapter as it is scaled now.
 
+    >>> from shira_lab import ShiraConfig, get_peft_model
+    >>> model = get_peft_model(torch.nn.Sequential(torch.nn.Linear(8, 8)), ShiraConfig(r=1, target_modules=["0"]))
+    >>> facts = adapter_facts(model, "default")
+    >>> facts.trained, facts.entries, facts.density
+    (16, 64, 0.25)
+
     Raises:
         AdapterError: for a name that is not there.
     """
@@ -75,6 +81,15 @@ def adapter_interference(model: PeftModel, adapter1: str, adapter2: str) -> dict
 
     :func:`shira_lab.analysis.interference.total` adds the layers up. Positions of SHiRA adapters count whether their
     values are zero or not.
+
+    >>> from shira_lab import ShiraConfig, get_peft_model
+    >>> base, configs = torch.nn.Sequential(torch.nn.Linear(8, 8)), [
+    ...     ShiraConfig(r=1, target_modules=["0"], random_seed=seed) for seed in (0, 1)
+    ... ]
+    >>> model = get_peft_model(base, configs[0])
+    >>> model.add_adapter("other", configs[1])
+    >>> adapter_interference(model, "default", "other")["0"].overlap
+    4
 
     Raises:
         AdapterError: for a name that is not there.

@@ -84,9 +84,14 @@ class Interference:
 def interference(
     delta1: Tensor, delta2: Tensor, mask1: Tensor | None = None, mask2: Tensor | None = None
 ) -> Interference:
-    """Measure two dense updates (m, n) of one weight, out_features first, in float64.
+    """What two updates of one weight share, measured in float64.
+
+    >>> both = interference(torch.eye(2), torch.ones(2, 2))
+    >>> both.overlap, both.inner, both.awom
+    (2, 2.0, 2.0)
 
     Args:
+        delta1, delta2: the dense updates (m, n), out_features first.
         mask1, mask2: (m, n), the entries that each update may change; left out, those that are not zero. With masks, an
             untrained adapter shows what its positions alone decide.
 
@@ -118,8 +123,14 @@ def interference(
 
 
 def total(parts: Iterable[Interference]) -> Interference:
-    """Several layers as one block-diagonal update: counts and squares of norms add up, the spectral norm is the
-    largest."""
+    """Several layers as one block-diagonal update: counts and squares of norms add up, the largest spectral norm stays.
+
+    >>> total([interference(torch.eye(2), torch.ones(2, 2))] * 3).overlap
+    6
+
+    Raises:
+        MaskError: when there is no layer.
+    """
     parts = list(parts)
     if not parts:
         raise MaskError("There is no layer that both adapters change, so there is nothing to add up.")

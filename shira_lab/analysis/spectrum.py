@@ -64,6 +64,10 @@ class Spectrum:
 def spectrum(matrix: Tensor) -> Spectrum:
     """The :class:`Spectrum` of a dense or sparse (m, n) matrix, computed in float32 or, for float64, in float64.
 
+    >>> found = spectrum(torch.diag(torch.tensor([2.0, 1.0, 0.0])))
+    >>> found.rank, found.stable_rank
+    (2, 1.25)
+
     Raises:
         ShiraError: when there are no singular values: it is no matrix, or holds NaN or infinite values.
     """

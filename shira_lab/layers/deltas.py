@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from shira_lab.errors import AdapterError
-from shira_lab.layers import entries
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Overlay:
         Raises:
             AdapterError: when somebody else has changed the weight while it carried an adapter.
         """
-        self._check_untouched(weight)
+        self.check_untouched(weight)
         if self.holds is not None and len(deltas) == len(self.written) and all(map(Delta.like, deltas, self.written)):
             return
         if not self._same_places(deltas):
@@ -72,11 +71,11 @@ class Overlay:
             if not deltas:
                 return
             self.positions = _union([d.positions for d in deltas])
-            self.originals = entries.read(weight, self.positions)
+            self.originals = _read(weight, self.positions)
         assert self.originals is not None
         total, written = _sum(self.originals, self.positions, deltas), [d.snapshot() for d in deltas]
         self.written = []
-        entries.write(weight, self.positions, total)
+        _write(weight, self.positions, total)
         self.version = version_of(weight)
         self.written = written
 
@@ -84,9 +83,9 @@ class Overlay:
     def restore(self, weight: Tensor) -> None:
         """Put the originals back: ``weight`` is the base weight again, bit for bit."""
         if self.originals is not None:
-            self._check_untouched(weight)
+            self.check_untouched(weight)
             self.written = []
-            entries.write(weight, self.positions, self.originals)
+            _write(weight, self.positions, self.originals)
         self.forget()
 
     @torch.no_grad()
@@ -95,7 +94,7 @@ class Overlay:
         if self.originals is None:
             return weight.detach()
         copy = weight.detach().clone()
-        entries.write(copy, self.positions, self.originals)
+        _write(copy, self.positions, self.originals)
         return copy
 
     def forget(self) -> None:
@@ -107,7 +106,8 @@ class Overlay:
         here, there = [d.positions for d in self.written], [d.positions for d in deltas]
         return len(here) == len(there) > 0 and all(map(_same, here, there))
 
-    def _check_untouched(self, weight: Tensor) -> None:
+    def check_untouched(self, weight: Tensor) -> None:
+        """Raise :class:`AdapterError` when somebody else has changed the weight since something was written into it."""
         if self.written and version_of(weight) != self.version:
             raise AdapterError(
                 "The base weight was changed in place while an adapter was written into it, so its original values "
@@ -132,7 +132,7 @@ def with_deltas(weight: Tensor, deltas: Sequence[Delta]) -> Tensor:
         return weight
     copy = weight.detach().clone(memory_format=torch.contiguous_format)
     positions = _union([d.positions for d in deltas])
-    entries.write(copy, positions, _sum(entries.read(copy, positions), positions, deltas))
+    _write(copy, positions, _sum(_read(copy, positions), positions, deltas))
     return copy
 
 
@@ -160,3 +160,19 @@ def _sum(originals: Tensor, union: Tensor | None, deltas: Sequence[Delta]) -> Te
         places = delta.positions if union is None else torch.searchsorted(union, delta.positions)
         total = total.to(share.dtype).flatten().index_add(0, places, share).view(total.shape)
     return total.to(originals.dtype)
+
+
+def _read(weight: Tensor, positions: Tensor | None) -> Tensor:
+    """A copy of these entries: (k,), or in the weight's shape where ``positions`` is None."""
+    weight = weight.detach()
+    return weight.clone() if positions is None else weight.view(-1).index_select(0, positions)
+
+
+def _write(weight: Tensor, positions: Tensor | None, values: Tensor) -> None:
+    """Make these entries ``values``, of the weight's dtype."""
+    if positions is None:
+        weight.copy_(values)
+    elif weight.device.type == "cpu" and not torch.are_deterministic_algorithms_enabled():
+        weight.put_(positions, values)  # in all threads; deterministic where, as here, no position comes twice
+    else:
+        weight.view(-1).scatter_(0, positions, values)

@@ -7,7 +7,8 @@ an active adapter adds is computed beside it; see :mod:`shira_lab.layers.product
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -15,36 +16,44 @@ from torch import Tensor, nn
 
 from shira_lab.errors import AdapterError
 from shira_lab.layers.deltas import Overlay, with_deltas
-from shira_lab.layers.holder import Adapter, AdapterHolder
 from shira_lab.layers.lora import LoraAdapter
 from shira_lab.layers.product import product
 from shira_lab.layers.shira import ShiraAdapter
+from shira_lab.layers.shira_weights import ShiraWeights
+from shira_lab.masks.positions import is_conv1d, shape_of, weight_of
+
+Adapter = ShiraAdapter | LoraAdapter
 
 
-class AdapterLayer(AdapterHolder):
+class AdapterLayer(nn.Module):
     """A linear layer with adapters.
 
     Args:
         base_layer: ``nn.Linear`` or transformers' ``Conv1D``.
         in_place: whether adapters may be merged into the base weight; not where other modules share it.
 
-    Attributes, beside those of :class:`~shira_lab.layers.holder.AdapterHolder`:
+    Attributes:
+        base_layer: the linear layer, unchanged.
+        adapters: the adapters by name, in the order they came.
+        in_features, out_features: sizes of the layer's input and output.
+        fan_in_fan_out: the weight is stored as (in, out).
         active_adapters: names of those that take part in the forward pass, unless disabled or merged.
         merged_adapters: names of those that :meth:`merge` has written into the weight.
     """
 
     def __init__(self, base_layer: nn.Module, in_place: bool = True) -> None:
-        super().__init__(base_layer)
+        super().__init__()
+        self.base_layer = base_layer
+        self.adapters = nn.ModuleDict()
+        m, n = shape_of(base_layer)
+        self.fan_in_fan_out = is_conv1d(base_layer)
+        self.in_features, self.out_features = (m, n) if self.fan_in_fan_out else (n, m)
         self.active_adapters: list[str] = []
         self.merged_adapters: list[str] = []
         self.disable_adapters = False
         self.adapter_names: list[str] | None = None  # inside a mixed batch: the adapter of each sample
         self._in_place = in_place and self.weight.is_contiguous()
         self._overlay = Overlay()
-
-    @property
-    def merged(self) -> bool:
-        return bool(self.merged_adapters)
 
     # ---- adapters come, act and go ----------------------------------------------------------------------------------
 
@@ -64,8 +73,10 @@ class AdapterLayer(AdapterHolder):
             adapter.requires_grad_(name in self.active_adapters and not inference_mode)
 
     def set_scale(self, adapter: str, scale: float) -> None:
-        """Scale this adapter's update, also where it is merged; see :meth:`AdapterHolder.set_scale`."""
-        super().set_scale(adapter, scale)
+        """Scale this adapter's update, 1 being as trained, also where it is merged; a layer that does not carry the
+        adapter ignores the call."""
+        if adapter in self.adapters:
+            self.get_adapter(adapter).scale = float(scale)
         if adapter in self.merged_adapters:
             self.merge([])
 
@@ -148,7 +159,8 @@ class AdapterLayer(AdapterHolder):
     def unmerge(self) -> None:
         """Undo :meth:`merge`, bit for bit."""
         self.merged_adapters = []
-        self._overlay.restore(self.weight)
+        if self._overlay.originals is not None:
+            self._overlay.restore(self.weight)
 
     def unload(self, merge: bool = False) -> nn.Module:
         """The bare base layer: as it was, or with the active adapters merged into it for good."""
@@ -166,8 +178,10 @@ class AdapterLayer(AdapterHolder):
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """The base layer with the active adapters, x of shape (..., in_features)."""
-        if self.merged and self._overlay.holds != (not self.disable_adapters):
-            self.sync()
+        if self.merged:
+            self._overlay.check_untouched(self.weight)
+            if self._overlay.holds is not (not self.disable_adapters):  # switched off or on since, or interrupted
+                self.sync()
         if self.adapter_names is not None and not self.disable_adapters:
             return self._mixed(x, self.adapter_names, *args, **kwargs)
         acting = self._acting()
@@ -215,6 +229,75 @@ class AdapterLayer(AdapterHolder):
         names = self.active_adapters if adapter_names is None else adapter_names
         new = [name for name in names if name in self.adapters and name not in self.merged_adapters]
         return self.merged_adapters + new
+
+    # ---- what hangs on the layer, under PEFT's names ----------------------------------------------------------------
+
+    def get_base_layer(self) -> nn.Module:
+        return self.base_layer
+
+    @property
+    def weight(self) -> Tensor:
+        """The base layer's weight, with whatever is written into it at the moment."""
+        return weight_of(self.base_layer)
+
+    @property
+    def bias(self) -> Tensor | None:
+        bias = self.base_layer.bias
+        assert bias is None or isinstance(bias, Tensor)
+        return bias
+
+    @property
+    def r(self) -> dict[str, int]:
+        return {name: adapter.r for name, adapter in self.named_adapters()}
+
+    @property
+    def scaling(self) -> Mapping[str, float]:
+        """The factor of each adapter's delta, read-only: :meth:`set_scale` changes it."""
+        return MappingProxyType({name: adapter.scaling for name, adapter in self.named_adapters()})
+
+    @property
+    def shira_weight(self) -> ShiraWeights:
+        """Values (k,) by adapter name; assigning a tensor replaces them."""
+        return ShiraWeights(self)
+
+    @property
+    def shira_indices(self) -> dict[str, Tensor]:
+        """Rows and columns (2, k) by adapter name, int32."""
+        return {name: a.shira_indices for name, a in self.named_adapters() if isinstance(a, ShiraAdapter)}
+
+    @property
+    def lora_A(self) -> dict[str, nn.Linear]:
+        return {name: a.lora_A for name, a in self.named_adapters() if isinstance(a, LoraAdapter)}
+
+    @property
+    def lora_B(self) -> dict[str, nn.Linear]:
+        return {name: a.lora_B for name, a in self.named_adapters() if isinstance(a, LoraAdapter)}
+
+    def get_delta_weight(self, adapter: str) -> Tensor:
+        """The dense update scaling * S or scaling * B A of this adapter, in the shape of the base weight."""
+        return self.get_adapter(adapter).delta_weight()
+
+    delta_weight = get_delta_weight
+
+    @property
+    def merged(self) -> bool:
+        return bool(self.merged_adapters)
+
+    def named_adapters(self) -> Iterator[tuple[str, Adapter]]:
+        for name in self.adapters:
+            yield name, self.get_adapter(name)
+
+    def get_adapter(self, name: str) -> Adapter:
+        """The adapter of this name.
+
+        Raises:
+            AdapterError: when the layer has none of this name.
+        """
+        if name not in self.adapters:
+            raise AdapterError(f"This layer has no adapter '{name}'; it has {list(self.adapters)}.")
+        adapter = self.adapters[name]
+        assert isinstance(adapter, ShiraAdapter | LoraAdapter)
+        return adapter
 
     # ---- moving, copying, storing -----------------------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from shira_lab.layers.kernel import kernel_for
 from shira_lab.layers.pattern import Pattern
 
 # Above this density one dense product and a gather are faster than sampling (measured by the benchmark).
@@ -47,9 +46,6 @@ def _sampled(a: Tensor, b: Tensor, pattern: Pattern, dtype: torch.dtype) -> Tens
     if pattern.density > DENSE_ABOVE or a.device.type not in SAMPLED_ON:
         return (a.to(dtype).t() @ b.to(dtype)).flatten()[pattern.positions]
     entries = torch.zeros(pattern.positions.numel(), dtype=dtype, device=a.device)
-    if kernel := kernel_for(entries):
-        kernel.add_sampled_product(entries, a, b, pattern)
-        return entries
     total = csr(pattern, entries)
     tokens = piece_size(b.shape[1])
     for lefts, rights in zip(turned(a, tokens, dtype), turned(b, tokens, dtype), strict=True):

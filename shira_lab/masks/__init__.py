@@ -9,9 +9,16 @@ from shira_lab.masks.builtin import (
     snip_mask,
     struct_mask,
 )
-from shira_lab.masks.function import MaskFn, MaskFunction, check_mask, mask_positions
+from shira_lab.masks.function import (
+    MaskFn,
+    MaskFunction,
+    check_mask,
+    find_mask,
+    mask_positions,
+    mask_types,
+    register_mask,
+)
 from shira_lab.masks.published import columns_mask, gradient_block_mask, lift_mask, smallest_mask
-from shira_lab.masks.registry import find_mask, mask_types, register_mask
 
 __all__ = [
     "MaskFn",

@@ -4,7 +4,7 @@ The paper leaves open how many samples to use and whether the absolute value com
 batches. Both are offered, because they choose different positions.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
@@ -19,7 +19,7 @@ Reduction = Literal["mean_abs", "abs_mean"]
 REDUCTION_NAMES: dict[Reduction, str] = {"mean_abs": "mean |g|", "abs_mean": "|mean g|"}
 LossFn = Callable[[nn.Module, Any], Tensor]
 
-#: |G| of the weight of each layer, by the layer's path; shape of the weight.
+#: A gradient of the weight of each layer, by the layer's path; shape of the weight.
 Gradients = dict[str, Tensor]
 
 
@@ -36,71 +36,100 @@ def calibrate(
     direction the batches agree. g_b is the gradient of the loss of batch b; with batches of one sample it is that
     sample's.
 
+    >>> model, loss = nn.Sequential(nn.Linear(2, 1)), lambda model, x: model(x).sum()
+    >>> batches = [torch.tensor([1.0, 2.0]), torch.tensor([-3.0, 2.0])]
+    >>> calibrate(model, ["0"], batches, "mean_abs", loss)
+    {'0': tensor([[2., 2.]])}
+    >>> calibrate(model, ["0"], batches, "abs_mean", loss)
+    {'0': tensor([[1., 2.]])}
+
     Args:
         model: the base model; it is put in eval mode meanwhile, and its modes, gradients and flags come back as they
             were.
         paths: paths of the linear layers.
         batches: mappings, passed to the model as keyword arguments, whose output has a ``loss``; or anything
             ``loss_fn`` takes.
+        reduction: "mean_abs" or "abs_mean".
         loss_fn: ``loss_fn(model, batch) -> scalar``, for models without a ``loss``.
 
     Raises:
         ConfigError: for an unknown reduction.
         MaskError: when there are no batches, or a gradient is not finite.
     """
-    (found,) = running_calibration(model, paths, batches, None, (reduction,), loss_fn).values()
-    return found[reduction]
+    if reduction not in get_args(Reduction):
+        raise ConfigError(f"`reduction` should be 'mean_abs' or 'abs_mean'; got {reduction!r}.")
+    sums: Gradients = {}
+    count = 0
+    with batch_gradients(model, paths, batches, loss_fn) as gradients:
+        for gradient in gradients:
+            add_up(sums, gradient, reduction)
+            count += 1
+    return reduced(sums, count)
 
 
-def running_calibration(
-    model: nn.Module,
-    paths: Iterable[str],
-    batches: Iterable[Any],
-    after: Collection[int] | None,
-    reductions: Collection[Reduction] = get_args(Reduction),
-    loss_fn: LossFn | None = None,
-) -> dict[int, dict[Reduction, Gradients]]:
-    """What :func:`calibrate` would give after each of several numbers of batches, from one pass over them.
+@contextmanager
+def batch_gradients(
+    model: nn.Module, paths: Iterable[str], batches: Iterable[Any], loss_fn: LossFn | None = None
+) -> Iterator[Iterator[Gradients]]:
+    """Inside, an iterator over the gradients g_b of one batch after the other; then the model is as it was.
 
-    ``found[8]["mean_abs"][path]`` is mean |g| over the first 8 batches. It holds a float32 for each weight, reduction
-    and number.
+    >>> model, batches = nn.Sequential(nn.Linear(2, 1)), torch.ones(3, 2)
+    >>> with batch_gradients(model, ["0"], batches, lambda model, x: model(x).sum()) as gradients:
+    ...     next(gradients)
+    {'0': tensor([[1., 1.]])}
 
     Args:
-        after: numbers of batches, such as (8, 32, 128); reading ends after the largest. None reads all batches and
-            gives their number alone.
+        model, paths, batches, loss_fn: as for :func:`calibrate`.
 
     Raises:
-        as :func:`calibrate`; MaskError also when the batches end before the largest number.
+        as :func:`calibrate`.
     """
-    _check(reductions, after)
     expect(batches, Iterable, "calibration", "a list of batches", MaskError)  # type: ignore[type-abstract]
     if loss_fn is not None and not callable(loss_fn):
         raise ConfigError(f"`loss_fn` should be a function (model, batch) -> loss; got {loss_fn!r}.")
     weights = {path: weight_of(_module(model, path)) for path in paths}
-    sums: dict[Reduction, Gradients] = {
-        reduction: {path: torch.zeros_like(weight, dtype=_wide(weight)) for path, weight in weights.items()}
-        for reduction in reductions
-    }
-    found: dict[int, dict[Reduction, Gradients]] = {}
-    count = 0
+
+    def gradients(batch: Any) -> Gradients:
+        _loss(model, batch, loss_fn).backward()
+        found = {path: torch.zeros_like(w) if w.grad is None else w.grad for path, w in weights.items()}
+        for weight in weights.values():
+            weight.grad = None
+        return found
+
     with _only_trainable(model, weights.values()):
-        for batch in batches:
-            _loss(model, batch, loss_fn).backward()
-            count += 1
-            for path, weight in weights.items():
-                if weight.grad is not None:
-                    for reduction, total in sums.items():
-                        total[path] += weight.grad.abs() if reduction == "mean_abs" else weight.grad
-                weight.grad = None
-            if after is not None and count in after:
-                found[count] = _means(sums, count)
-                if count == max(after):
-                    return found
+        yield map(gradients, batches)
+
+
+def add_up(sums: Gradients, gradients: Gradients, reduction: Reduction) -> None:
+    """Add the gradients of a batch to ``sums``, as |g| or g. Sums are at least float32: in half precision, small
+    gradients would be lost.
+
+    >>> sums = {}
+    >>> add_up(sums, {"0": torch.tensor([1.0, -2.0])}, "mean_abs")
+    >>> sums
+    {'0': tensor([1., 2.])}
+    """
+    for path, gradient in gradients.items():
+        if path not in sums:
+            sums[path] = torch.zeros_like(gradient, dtype=torch.promote_types(gradient.dtype, torch.float32))
+        sums[path] += gradient.abs() if reduction == "mean_abs" else gradient
+
+
+def reduced(sums: Gradients, count: int) -> Gradients:
+    """|sum / count|.
+
+    >>> reduced({"0": torch.tensor([2.0, -4.0])}, count=2)
+    {'0': tensor([1., 2.])}
+
+    Raises:
+        MaskError: when there were no batches, or a sum is not finite.
+    """
     if count == 0:
         raise MaskError("`calibration` has no batches; give at least one.")
-    if after is not None:
-        raise MaskError(f"`calibration` has {count} batches; {max(after)} were asked for. Give more, or ask for fewer.")
-    return {count: _means(sums, count)}
+    for path, total in sums.items():
+        if not bool(total.isfinite().all()):
+            raise MaskError(f"The calibration gradient of layer '{path}' is not finite; check the batches' loss.")
+    return {path: (total / count).abs() for path, total in sums.items()}
 
 
 def _module(model: nn.Module, path: str) -> nn.Module:
@@ -110,19 +139,6 @@ def _module(model: nn.Module, path: str) -> nn.Module:
         raise ConfigError(
             f"`paths`: the model has no module '{path}'. Take paths from `model.named_modules()`."
         ) from None
-
-
-def _check(reductions: Collection[str], after: Collection[int] | None) -> None:
-    for reduction in reductions:
-        if reduction not in get_args(Reduction):
-            raise ConfigError(f"`reduction` should be 'mean_abs' or 'abs_mean'; got {reduction!r}.")
-    if after is not None and (not after or min(after) < 1):
-        raise ConfigError(f"`after` should hold positive numbers of batches; got {after!r}.")
-
-
-def _wide(weight: Tensor) -> torch.dtype:
-    """The dtype of sums: float32 for the halves, in which many small gradients would be lost."""
-    return torch.promote_types(weight.dtype, torch.float32)
 
 
 @contextmanager
@@ -141,18 +157,6 @@ def _only_trainable(model: nn.Module, weights: Iterable[Tensor]) -> Iterator[Non
         for parameter, requires_grad, grad in flags:
             parameter.requires_grad_(requires_grad)
             parameter.grad = grad
-
-
-def _means(sums: dict[Reduction, Gradients], count: int) -> dict[Reduction, Gradients]:
-    """|sum / count|, checked.
-
-    Raises:
-        MaskError: when a sum is not finite.
-    """
-    broken = [path for total in sums.values() for path, entry in total.items() if not bool(entry.isfinite().all())]
-    if broken:
-        raise MaskError(f"The calibration gradient of layer '{broken[0]}' is not finite; check the batches' loss.")
-    return {name: {path: (entry / count).abs() for path, entry in total.items()} for name, total in sums.items()}
 
 
 def _loss(model: nn.Module, batch: Any, loss_fn: LossFn | None) -> Tensor:

@@ -1,8 +1,9 @@
 """What a mask function is: ``mask_fn(base_layer, r, **kwargs) -> mask``, PEFT's signature for SHiRA.
 
 The built-in ones are written as the sorted positions of their ones; :class:`MaskFunction` turns them into dense masks
-for whoever calls them, and lets the adapter layer skip the dense mask. A learner's own function is plain Python; what
-it returns is validated before anything is built on it.
+for whoever calls them, and lets the adapter layer skip the dense mask. Your own function is plain Python; what it
+returns is validated before anything is built on it. A function with a name is a ``mask_type`` of the config and an
+entry in the menus.
 """
 
 import functools
@@ -18,6 +19,9 @@ from shira_lab.errors import MaskError, expect
 from shira_lab.masks.positions import from_mask, shape_of, to_mask, weight_of
 
 MaskFn = Callable[..., Tensor]
+
+_BUILT_IN: dict[str, MaskFn] = {}
+_REGISTERED: dict[str, MaskFn] = {}
 
 
 class MaskFunction:
@@ -38,7 +42,16 @@ class MaskFunction:
 
 
 def budget_of(base_layer: nn.Module, r: int, avoid: Tensor | None = None, layer: str | None = None) -> int:
-    """r(m + n) for this layer, or an error that names the largest r with room beside the mask ``avoid``."""
+    """r(m + n) for this layer, or an error that names the largest r with room beside the mask ``avoid``.
+
+    >>> budget_of(nn.Linear(3, 2), r=1)
+    5
+
+    Args:
+        base_layer, r: a linear layer, and its budget r(m + n).
+        avoid: a mask (m, n) of entries that stay out.
+        layer: its name in messages.
+    """
     shape = shape_of(base_layer)
     layer = f"a layer of shape {shape}" if layer is None else layer
     k = check_budget(r, shape, layer)
@@ -58,8 +71,14 @@ def budget_of(base_layer: nn.Module, r: int, avoid: Tensor | None = None, layer:
 
 
 def mask_positions(mask_fn: MaskFn, base_layer: nn.Module, r: int, layer: str = "layer", /, **kwargs: Any) -> Tensor:
-    """The sorted positions (k,) of the mask that ``mask_fn`` gives this layer, checked; ``layer`` is its name in
-    messages.
+    """The sorted positions (k,) of the mask that ``mask_fn`` gives this layer, checked.
+
+    >>> mask_positions(lambda layer, r: torch.tensor([[1.0, 1, 1], [0, 1, 1]]), nn.Linear(3, 2), 1)
+    tensor([0, 1, 2, 4, 5])
+
+    Args:
+        mask_fn, base_layer, r: a mask function and the arguments that every one takes.
+        layer: the name of the layer in messages.
 
     Raises:
         ConfigError: when r is not legal for the layer's shape.
@@ -80,6 +99,17 @@ def mask_positions(mask_fn: MaskFn, base_layer: nn.Module, r: int, layer: str = 
 
 def check_mask(mask: object, weight: Tensor, k: int, layer: str = "layer") -> None:
     """Check the contract of a mask function: binary, shape, dtype and device of ``weight``, exactly ``k`` ones.
+
+    >>> check_mask(torch.ones(2, 2), torch.zeros(2, 2), 3)
+    Traceback (most recent call last):
+        ...
+    shira_lab.errors.MaskError: The mask for layer has 4 ones; r(m + n) = 3 are expected: leave out 1.
+
+    Args:
+        mask: what a mask function returned.
+        weight: the weight that it is for.
+        k: the ones that are expected, r(m + n).
+        layer: the name of the layer in messages.
 
     Raises:
         MaskError: each broken promise has a message of its own.
@@ -103,7 +133,11 @@ def check_mask(mask: object, weight: Tensor, k: int, layer: str = "layer") -> No
 
 
 def accepted(mask_fn: MaskFn, offered: dict[str, Any]) -> dict[str, Any]:
-    """Those of the ``offered`` keyword arguments that ``mask_fn`` declares; all of them if it takes ``**kwargs``."""
+    """Those of the ``offered`` keyword arguments that ``mask_fn`` declares; all of them if it takes ``**kwargs``.
+
+    >>> accepted(lambda base_layer, r, block_size: ..., {"block_size": 16, "random_seed": 0})
+    {'block_size': 16}
+    """
     parameters = inspect.signature(mask_fn).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters) and not isinstance(mask_fn, MaskFunction):
         return offered
@@ -112,5 +146,68 @@ def accepted(mask_fn: MaskFn, offered: dict[str, Any]) -> dict[str, Any]:
 
 
 def wants_gradient(mask_fn: MaskFn) -> bool:
-    """Whether the function has a parameter named ``gradient``: such a mask is calibrated on data."""
+    """Whether the function has a parameter named ``gradient``: such a mask is calibrated on data.
+
+    >>> wants_gradient(lambda base_layer, r, gradient: ...)
+    True
+    """
     return "gradient" in inspect.signature(mask_fn).parameters
+
+
+def built_in(positions: Callable[..., Tensor]) -> MaskFunction:
+    """Decorator: the function ``NAME_mask`` gives the positions of the mask type ``NAME``, for good.
+
+    >>> find_mask("row_col").__name__
+    'row_col_mask'
+    """
+    mask = _BUILT_IN[positions.__name__.removesuffix("_mask")] = MaskFunction(positions)
+    return mask
+
+
+def mask_types() -> tuple[str, ...]:
+    """The names of all mask types, built-in ones first, in the order of registration.
+
+    >>> mask_types()[:7]
+    ('random', 'magnitude', 'gradient', 'snip', 'struct', 'block', 'row_col')
+    """
+    return (*_BUILT_IN, *_REGISTERED)
+
+
+def find_mask(name: str) -> MaskFn | None:
+    """The mask function of that name, or None.
+
+    >>> find_mask("random").__name__
+    'random_mask'
+    """
+    return _BUILT_IN.get(name) or _REGISTERED.get(name)
+
+
+def register_mask(name: str) -> Callable[[MaskFn], MaskFn]:
+    """Decorator: make ``mask_fn(base_layer, r, **kwargs)`` the mask type ``name``. Running it again replaces it.
+
+    What the function returns is validated each time it makes a mask; see :func:`shira_lab.masks.check_mask`. A function
+    that has a parameter named ``gradient`` is calibrated on data like the built-in gradient mask.
+
+    >>> @register_mask("first")
+    ... def first_mask(base_layer, r, **kwargs):
+    ...     mask = torch.zeros_like(base_layer.weight)
+    ...     mask.view(-1)[: r * sum(mask.shape)] = 1
+    ...     return mask
+    >>> mask_positions(find_mask("first"), nn.Linear(3, 2), 1)
+    tensor([0, 1, 2, 3, 4])
+
+    Raises:
+        MaskError: when the name is not an identifier, or belongs to a built-in mask.
+    """
+    if not isinstance(name, str) or not name.isidentifier():
+        raise MaskError(f"A mask type's name should be a Python identifier such as 'my_mask'; got {name!r}.")
+    if name in _BUILT_IN:
+        raise MaskError(f"The mask type '{name}' is built in; choose another name for yours.")
+
+    def register(mask_fn: MaskFn) -> MaskFn:
+        if not callable(mask_fn):
+            raise MaskError(f"The mask type '{name}' should be a function (base_layer, r, **kwargs); got {mask_fn!r}.")
+        _REGISTERED[name] = mask_fn
+        return mask_fn
+
+    return register

@@ -10,26 +10,41 @@ import torch
 from torch import Tensor, nn
 
 from shira_lab.errors import MaskError
-from shira_lab.masks.builtin import check_block_size
-from shira_lab.masks.function import MaskFunction, budget_of
-from shira_lab.masks.positions import finite, shape_of, top_positions, weight_of
-from shira_lab.masks.random import draw_seed, seeded
+from shira_lab.masks.function import budget_of, built_in
+from shira_lab.masks.positions import draw_seed, finite, seeded, shape_of, top_positions, weight_of
 from shira_lab.masks.scores import gradient_score, magnitude_score
 
 
-@MaskFunction
+@built_in
 def smallest_mask(base_layer: nn.Module, r: int, avoid: Tensor | None = None, **kwargs: Any) -> Tensor:
-    """The r(m + n) smallest |W|, Super-Tuning's other choice; of equal ones, the first in row-major order."""
+    """The r(m + n) smallest |W|, Super-Tuning's other choice; of equal ones, the first in row-major order.
+
+    >>> layer = nn.Linear(4, 2)
+    >>> layer.weight.data = torch.tensor([[9.0, -8, 1, 1], [7, -1, 6, 5]])
+    >>> smallest_mask(layer, r=1)
+    tensor([[0., 0., 1., 1.],
+            [1., 1., 1., 1.]])
+
+    Args:
+        base_layer, r: a linear layer, and its budget r(m + n).
+        avoid: a mask (m, n) of entries that stay out.
+    """
     return _best(base_layer, r, -magnitude_score(base_layer), avoid)
 
 
-@MaskFunction
+@built_in
 def lift_mask(
     base_layer: nn.Module, r: int, approximation_rank: int | None = None, avoid: Tensor | None = None, **kwargs: Any
 ) -> Tensor:
     """LIFT (arXiv 2506.00772): the r(m + n) largest entries, in size, of W's best approximation of a low rank.
 
     With W = U diag(s) V^T the approximation of rank p is U[:, :p] diag(s[:p]) V[:, :p]^T, of shape (m, n).
+
+    >>> layer = nn.Linear(4, 2)
+    >>> layer.weight.data = torch.tensor([[9.0, -8, 1, 1], [7, -1, 6, 5]])
+    >>> lift_mask(layer, r=1)
+    tensor([[1., 1., 1., 1.],
+            [1., 1., 0., 0.]])
 
     Args:
         base_layer, r: a linear layer, and its budget r(m + n).
@@ -48,7 +63,7 @@ def lift_mask(
     return _best(base_layer, r, ((u[:, :rank] * s[:rank]) @ vh[:rank]).abs(), avoid)
 
 
-@MaskFunction
+@built_in
 def columns_mask(
     base_layer: nn.Module, r: int, random_seed: int | None = None, avoid: Tensor | None = None, **kwargs: Any
 ) -> Tensor:
@@ -56,13 +71,24 @@ def columns_mask(
 
     PaCA's rank r takes r columns, r m entries; the budget r(m + n) takes r(1 + n / m). So many is the rank of a delta
     at most.
+
+    >>> columns_mask(nn.Linear(6, 4), r=1, random_seed=0)
+    tensor([[1., 0., 0., 1., 1., 0.],
+            [1., 0., 0., 1., 1., 0.],
+            [0., 0., 0., 1., 1., 0.],
+            [0., 0., 0., 1., 1., 0.]])
+
+    Args:
+        base_layer, r: a linear layer, and its budget r(m + n).
+        random_seed: None draws one from torch's global generator.
+        avoid: a mask (m, n) of entries that stay out.
     """
     m, n = shape_of(base_layer)
     order = torch.randperm(n, generator=seeded(draw_seed() if random_seed is None else random_seed))
     return _in_turn(base_layer, r, order.expand(m, n), avoid)
 
 
-@MaskFunction
+@built_in
 def gradient_block_mask(
     base_layer: nn.Module,
     r: int,
@@ -76,6 +102,13 @@ def gradient_block_mask(
     SMT's own blocks are 256 x 256, for weights of several thousand rows. At the far edges blocks are smaller; of blocks
     with one mean, the first go first.
 
+    >>> gradient = torch.tensor([[1.0, 1, 5, 5, 9, 9], [1, 1, 5, 5, 9, 9], [8, 8, 0, 0, 2, 2], [8, 8, 0, 0, 2, 2]])
+    >>> gradient_block_mask(nn.Linear(6, 4), r=1, gradient=gradient, block_size=2)
+    tensor([[0., 0., 1., 1., 1., 1.],
+            [0., 0., 0., 0., 1., 1.],
+            [1., 1., 0., 0., 0., 0.],
+            [1., 1., 0., 0., 0., 0.]])
+
     Args:
         base_layer, r: a linear layer, and its budget r(m + n).
         gradient: as for :func:`~shira_lab.masks.gradient_mask`.
@@ -85,7 +118,8 @@ def gradient_block_mask(
     Raises:
         MaskError: when there is no gradient, or ``block_size`` is no positive integer.
     """
-    check_block_size(block_size)
+    if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
+        raise MaskError(f"`block_size` should be a positive integer; got {block_size!r}.")
     score = gradient_score(base_layer, gradient)
     m, n = shape_of(base_layer)
     means = nn.functional.avg_pool2d(score.double()[None], block_size, ceil_mode=True)[0]

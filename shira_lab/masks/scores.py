@@ -1,6 +1,6 @@
 """What positions are ranked by: |W|, |G| or |W * G| of each entry ("Sparse High Rank Adapters", section 3.1).
 
-A mask takes the largest scores of its layer; :mod:`shira_lab.masks.across_layers` takes the largest of all layers.
+A mask takes the largest scores of its layer.
 """
 
 from collections.abc import Callable
@@ -13,17 +13,33 @@ from shira_lab.masks.positions import finite, weight_of
 
 
 def magnitude_score(base_layer: nn.Module, gradient: Tensor | None = None) -> Tensor:
-    """|W|, the score of WM."""
+    """|W|, the score of WM.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> layer.weight.data = torch.tensor([[3.0, -2.0]])
+    >>> magnitude_score(layer)
+    tensor([[3., 2.]])
+    """
     return finite(weight_of(base_layer).detach().abs(), "|W|")
 
 
 def gradient_score(base_layer: nn.Module, gradient: Tensor | None = None) -> Tensor:
-    """|G|, the score of Grad; without ``gradient``, that of ``base_layer.weight.grad``."""
+    """|G|, the score of Grad; without ``gradient``, that of ``base_layer.weight.grad``.
+
+    >>> gradient_score(nn.Linear(2, 1), gradient=torch.tensor([[0.5, -4.0]]))
+    tensor([[0.5000, 4.0000]])
+    """
     return _calibrated(base_layer, gradient).abs()
 
 
 def snip_score(base_layer: nn.Module, gradient: Tensor | None = None) -> Tensor:
-    """|W * G|, the score of SNIP: the first-order change of the loss when an entry is set to zero."""
+    """|W * G|, the score of SNIP: the first-order change of the loss when an entry is set to zero.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> layer.weight.data = torch.tensor([[3.0, -2.0]])
+    >>> snip_score(layer, gradient=torch.tensor([[0.5, -4.0]]))
+    tensor([[1.5000, 8.0000]])
+    """
     gradient = _calibrated(base_layer, gradient)
     weight = weight_of(base_layer).detach()
     weight = weight.to(torch.promote_types(weight.dtype, torch.float32))  # products of half precision underflow

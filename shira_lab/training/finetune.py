@@ -17,7 +17,7 @@ from transformers.utils import logging
 
 from shira_lab.adapters.model import PeftModel
 from shira_lab.errors import ConfigError
-from shira_lab.masks.random import draw_seed
+from shira_lab.masks.positions import draw_seed
 from shira_lab.training.checkpoints import FOLDER, check_new, check_same, checkpoint_to_resume, remove_checkpoints
 from shira_lab.training.finetuned import Finetuned
 from shira_lab.training.history import History, Settings

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from shira_lab.adapters.model import PeftModel
-from shira_lab.masks.function import wants_gradient
-from shira_lab.masks.registry import find_mask
+from shira_lab.masks.function import find_mask, wants_gradient
 from shira_lab.training.history import Settings
 from shira_lab.training.methods import Trainable, checkpointing, half_precision, make_trainable
 from shira_lab.training.parts import texts_at_once

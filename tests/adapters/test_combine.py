@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_peft_model
 from shira_lab.adapters.combine import SparseDelta, combine
 from shira_lab.errors import AdapterError
-from shira_lab.masks.random import random_positions
+from shira_lab.masks.positions import random_positions
 
 SHAPE = (12, 9)
 SEA = ShiraConfig(r=1, target_modules=["q_proj", "v_proj"], random_seed=0)

@@ -15,8 +15,7 @@ from shira_lab.adapters.storage.compact import _decode, _encode, _positions, pac
 from shira_lab.adapters.storage.tensor_files import COMPACT_NAME, WEIGHTS_NAME
 from shira_lab.budget import num_params
 from shira_lab.errors import StorageError
-from shira_lab.masks.positions import to_indices
-from shira_lab.masks.random import random_positions
+from shira_lab.masks.positions import random_positions, to_indices
 
 
 def adapter_tensors(shape: tuple[int, int], r: int, seed: int) -> dict[str, torch.Tensor]:

@@ -16,7 +16,7 @@ from shira_lab.analysis.costs import Cost, compact_bytes, full_cost, in_units, l
 from shira_lab.budget import max_r, num_params
 from shira_lab.errors import ConfigError
 from shira_lab.layers import ShiraAdapter
-from shira_lab.masks.random import random_positions
+from shira_lab.masks.positions import random_positions
 from shira_lab.models.architectures import GROUPS, Architecture, find_architecture
 from shira_lab.models.hub import load_model
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_lm import tiny_lm, tokenizer
 
+from shira_lab.course.masks.choices import Choice
 from shira_lab.course.widgets import PositionsExplorer
 from shira_lab.course.widgets.choice_pictures import short_names
 from shira_lab.course.widgets.positions_explorer import doublings, with_progress
 from shira_lab.errors import ConfigError
-from shira_lab.masks.choices import Choice
 
 FC1 = "model.decoder.layers.0.fc1"
 

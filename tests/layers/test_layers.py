@@ -12,7 +12,7 @@ from transformers.pytorch_utils import Conv1D
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_base_model_state_dict, get_peft_model
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
-from shira_lab.layers.kinds import is_linear
+from shira_lab.masks.positions import is_linear
 
 SHIRA = ShiraConfig(r=2, target_modules=["lin0", "lin1"], random_seed=0)
 SECOND = ShiraConfig(r=3, target_modules=["lin1", "lin2"], random_seed=1)

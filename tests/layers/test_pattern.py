@@ -9,7 +9,7 @@ from shira_lab.layers import pattern as pattern_module
 from shira_lab.layers.pattern import Pattern
 from shira_lab.layers.sampled import piece_size, sampled_product, turned
 from shira_lab.masks import block_mask, row_col_mask
-from shira_lab.masks.random import random_positions
+from shira_lab.masks.positions import random_positions
 
 
 @pytest.fixture(autouse=True)

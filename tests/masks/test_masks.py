@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from shira_lab import masks
 from shira_lab.budget import max_r, num_params
 from shira_lab.errors import ConfigError, MaskError
-from shira_lab.masks import random as random_module
+from shira_lab.masks import positions as positions_module
 from shira_lab.masks.positions import _probable_lower_bound, from_indices
 from shira_lab.masks.scores import SCORES
 
@@ -79,9 +79,9 @@ def test_the_short_way_and_the_full_shuffle_give_the_same_positions(
     shape: tuple[int, int], r: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     k = num_params(r, shape)
-    short = random_module.random_positions(shape, k, 11)
-    monkeypatch.setattr(random_module, "_torch_shuffles_forward", lambda: False)
-    assert torch.equal(short, random_module.random_positions(shape, k, 11))
+    short = positions_module.random_positions(shape, k, 11)
+    monkeypatch.setattr(positions_module, "_torch_shuffles_forward", lambda: False)
+    assert torch.equal(short, positions_module.random_positions(shape, k, 11))
 
 
 @given(st.integers(2, 3000), st.integers(0, 2**63 - 1), st.data())
@@ -90,24 +90,24 @@ def test_the_short_way_is_torchs_shuffle_and_no_help_of_the_full_one_is_needed(
 ) -> None:
     k = data.draw(st.integers(1, numel - 1))
     full = torch.randperm(numel, generator=torch.Generator().manual_seed(seed))
-    assert random_module._shuffle_prefix(numel, k, seed).tolist() == full[:k].tolist()
-    assert random_module._torch_shuffles_forward.__wrapped__()  # asked anew, not the answer that is kept
+    assert positions_module._shuffle_prefix(numel, k, seed).tolist() == full[:k].tolist()
+    assert positions_module._torch_shuffles_forward.__wrapped__()  # asked anew, not the answer that is kept
 
 
 def test_a_layers_own_seed_is_the_same_on_every_machine() -> None:
-    seeds = [random_module.layer_seed(seed, path) for seed, path in ((0, "q_proj"), (0, "k_proj"), (1, "q_proj"))]
+    seeds = [positions_module.layer_seed(seed, path) for seed, path in ((0, "q_proj"), (0, "k_proj"), (1, "q_proj"))]
     assert seeds == [160321541, 1905106914, 1139432852]
 
 
 def test_drawn_seeds_differ_and_fit_into_31_bits() -> None:
-    seeds = [random_module.draw_seed() for _ in range(40)]
+    seeds = [positions_module.draw_seed() for _ in range(40)]
     assert len(set(seeds)) == 40 and 2**30 < max(seeds) < 2**31 - 1 and min(seeds) >= 0
 
 
 @pytest.mark.parametrize("name", ("random", "block", "row_col"))
 def test_a_seeded_mask_leaves_the_global_generator_alone(name: str) -> None:
     layer = linear(90, 20)
-    random_module._torch_shuffles_forward.cache_clear()
+    positions_module._torch_shuffles_forward.cache_clear()
     before = torch.get_rng_state()
     mask(name, layer, 1, 5)
     assert torch.equal(torch.get_rng_state(), before)
@@ -115,8 +115,8 @@ def test_a_seeded_mask_leaves_the_global_generator_alone(name: str) -> None:
 
 def test_the_short_way_is_the_one_taken_for_a_sparse_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "randperm", lambda *_, **__: pytest.fail("all positions were shuffled"))
-    monkeypatch.setattr(random_module, "_torch_shuffles_forward", lambda: True)
-    assert random_module.random_positions((200, 200), 400, 5).numel() == 400
+    monkeypatch.setattr(positions_module, "_torch_shuffles_forward", lambda: True)
+    assert positions_module.random_positions((200, 200), 400, 5).numel() == 400
 
 
 @pytest.mark.parametrize(
@@ -126,23 +126,23 @@ def test_from_214748364_entries_on_the_full_shuffle_is_taken_because_torchs_is_a
     shape: tuple[int, int], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = []
-    monkeypatch.setattr(random_module, "_torch_shuffles_forward", lambda: True)
-    monkeypatch.setattr(random_module, "_shuffle_prefix", lambda numel, k, seed: taken.append("short") or np.arange(k))
+    monkeypatch.setattr(positions_module, "_torch_shuffles_forward", lambda: True)
+    monkeypatch.setattr(positions_module, "_shuffle_prefix", lambda _, k, seed: taken.append("short") or np.arange(k))
     monkeypatch.setattr(torch, "randperm", lambda numel, generator: taken.append("full") or torch.arange(9))
-    random_module.random_positions(shape, 2, 0)
+    positions_module.random_positions(shape, 2, 0)
     assert taken == [way]
 
 
 def test_a_torch_that_shuffles_otherwise_is_noticed_and_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     shuffle = torch.randperm
     monkeypatch.setattr(torch, "randperm", lambda n, generator: shuffle(n, generator=generator).flip(0))
-    random_module._torch_shuffles_forward.cache_clear()
+    positions_module._torch_shuffles_forward.cache_clear()
     try:
-        assert not random_module._torch_shuffles_forward()
+        assert not positions_module._torch_shuffles_forward()
         expected = torch.randperm(40_000, generator=torch.Generator().manual_seed(5))[:400].sort().values
-        assert torch.equal(random_module.random_positions((200, 200), 400, 5), expected)
+        assert torch.equal(positions_module.random_positions((200, 200), 400, 5), expected)
     finally:
-        random_module._torch_shuffles_forward.cache_clear()
+        positions_module._torch_shuffles_forward.cache_clear()
 
 
 @pytest.mark.parametrize("name", ("random", "block", "row_col"))

@@ -19,13 +19,11 @@ from shira_lab.adapters.storage.files import read_json, writing
 from shira_lab.adapters.storage.folder import find_files, read_config, write_folder
 from shira_lab.adapters.storage.tensor_files import COMPACT_NAME, WEIGHTS_NAME, encode, read_tensors
 from shira_lab.adapters.targets import find_targets
-from shira_lab.adapters.tree import AdapterTree
 from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.budget import Shape, check_budget
 from shira_lab.errors import StorageError, expect
 from shira_lab.layers import ShiraAdapter
-from shira_lab.layers.kinds import is_conv1d
-from shira_lab.masks.positions import from_indices, shape_of
+from shira_lab.masks.positions import from_indices, is_conv1d, shape_of
 
 PREFIX = "base_model.model."
 
@@ -52,7 +50,7 @@ class LoadResult(NamedTuple):
     unexpected_keys: list[str]
 
 
-def adapter_tensors(model: AdapterTree, name: str) -> dict[str, Tensor]:
+def adapter_tensors(model: AdapterModel, name: str) -> dict[str, Tensor]:
     """The tensors of an adapter under PEFT's names."""
     tensors: dict[str, Tensor] = {}
     for path, layer in model.adapter_layers():
@@ -146,7 +144,7 @@ def check_tensors(
 
 
 @torch.no_grad()
-def fill_adapter(model: AdapterTree, name: str, loaded: LoadedAdapter) -> None:
+def fill_adapter(model: AdapterModel, name: str, loaded: LoadedAdapter) -> None:
     """Copy what was read into the adapter ``name``, which has been added with its config and positions."""
     owners: dict[str, nn.Module] = {
         path: layer.adapters[name] for path, layer in model.adapter_layers() if name in layer.adapters

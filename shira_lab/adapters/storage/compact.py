@@ -14,8 +14,7 @@ from torch import Tensor
 from shira_lab.adapters.config import AdapterConfig, ShiraConfig
 from shira_lab.budget import Shape
 from shira_lab.errors import StorageError
-from shira_lab.masks.positions import from_indices, to_indices
-from shira_lab.masks.random import layer_seed, random_positions
+from shira_lab.masks.positions import from_indices, layer_seed, random_positions, to_indices
 
 _VALUES, _INDICES, _SHAPE, _GAPS = ".shira_weight", ".shira_indices", ".shape", ".gaps"
 _LONGEST = 7  # bytes of a gap: 49 bits, which a float holds exactly

@@ -13,7 +13,7 @@ from shira_lab.adapters.storage.adapter import (
     check_tensors,
     fill_adapter,
 )
-from shira_lab.adapters.tree import AdapterTree
+from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.errors import AdapterError, expect
 from shira_lab.masks.positions import shape_of
 
@@ -103,7 +103,7 @@ def _check_state_dict(tensors: Any) -> None:
         expect(tensor, Tensor, f"state_dict['{name}']", "a tensor", AdapterError)
 
 
-def _tree(model: nn.Module) -> tuple[AdapterTree, str]:
+def _tree(model: nn.Module) -> tuple[AdapterModel, str]:
     """The adapters of a model and the prefix of their names outside."""
     if isinstance(model, PeftModel):
         return model.base_model, PREFIX
@@ -113,7 +113,7 @@ def _tree(model: nn.Module) -> tuple[AdapterTree, str]:
             f"A {type(model).__name__} is around the PeftModel, and its parts may be spread over processes. Pass the "
             "PeftModel itself, for instance `model.module`."
         )
-    return AdapterTree(model), ""
+    return AdapterModel(model), ""
 
 
 def _base_names(model: PeftModel) -> dict[str, str]:

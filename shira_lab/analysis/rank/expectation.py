@@ -11,6 +11,9 @@ def expected_empty_rows(shape: Shape, k: int) -> float:
     """Rows without an entry when k of the mn positions are drawn without replacement: m C(mn - n, k) / C(mn, k).
 
     A row is empty if all k come from the mn - n positions outside it. For columns, give the shape as (n, m).
+
+    >>> round(expected_empty_rows((768, 768), 768), 1)
+    282.2
     """
     m, n = shape
     if k > m * n - n:
@@ -19,7 +22,11 @@ def expected_empty_rows(shape: Shape, k: int) -> float:
 
 
 def empty_rows_if_independent(shape: Shape, k: int) -> float:
-    """The usual approximation: each entry drawn by itself with probability p = k / (mn), so m (1 - p)^n."""
+    """The usual approximation: each entry drawn by itself with probability p = k / (mn), so m (1 - p)^n.
+
+    >>> round(empty_rows_if_independent((768, 768), 768), 1)
+    282.3
+    """
     m, n = shape
     return m * (1 - k / (m * n)) ** n
 
@@ -33,6 +40,9 @@ def expected_rank(shape: Shape, k: int) -> float:
 
     Where the two equations have several solutions, the one with the smallest rank counts (Karp & Sipser 1981, for
     matchings of random graphs; Bordenave, Lelarge & Salez 2011, for ranks).
+
+    >>> round(expected_rank((768, 768), 768), 1)
+    417.8
     """
     m, n = shape
     ranks = []

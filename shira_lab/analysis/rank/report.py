@@ -48,7 +48,12 @@ class RankReport:
 
 
 def random_delta(positions: Tensor, shape: Shape, seed: int) -> Tensor:
-    """An (m, n) update with normally distributed values at the flat positions, zero elsewhere; float64."""
+    """An (m, n) update with normally distributed values at the flat positions, zero elsewhere; float64.
+
+    >>> random_delta(torch.tensor([0, 3]), (2, 2), seed=0).nonzero()
+    tensor([[0, 0],
+            [1, 1]])
+    """
     delta = torch.zeros(shape, dtype=torch.float64)
     generator = torch.Generator().manual_seed(seed)
     delta.view(-1)[positions] = torch.randn(len(positions), generator=generator, dtype=torch.float64)
@@ -59,6 +64,9 @@ def lora_spectrum(r: int, shape: Shape, seed: int) -> Spectrum:
     """The spectrum of a LoRA update BA with normally distributed B (m, r) and A (r, n): rank r, at most min(m, n).
 
     With B = Q_b R_b and A^T = Q_a R_a, BA has the singular values of the small R_b R_a^T.
+
+    >>> lora_spectrum(2, (6, 6), seed=0).rank
+    2
     """
     m, n = shape
     generator = torch.Generator().manual_seed(seed)

@@ -34,7 +34,11 @@ class Cover:
 
 
 def structural_rank(positions: Tensor, shape: Shape) -> int:
-    """The largest rank of any (m, n) matrix that is zero outside the flat ``positions`` (k,)."""
+    """The largest rank of any (m, n) matrix that is zero outside the flat ``positions`` (k,).
+
+    >>> structural_rank(torch.tensor([0, 1, 2, 3]), (3, 3))
+    2
+    """
     return int((_matched_columns(positions, shape) >= 0).sum())
 
 
@@ -43,6 +47,9 @@ def smallest_cover(positions: Tensor, shape: Shape) -> Cover:
 
     Koenig's proof, run forwards: start at the rows that the matching leaves out, go to columns along entries and back
     to rows along the matching. The cover is the rows that this does not reach and the columns that it does.
+
+    >>> smallest_cover(torch.tensor([0, 1, 2, 3]), (3, 3))
+    Cover(rows=tensor([0, 1]), columns=tensor([], dtype=torch.int64))
     """
     n = shape[1]
     rows, columns = _coordinates(positions, n)

@@ -7,8 +7,8 @@ from shira_lab.analysis.rank import smallest_cover, structural_rank
 from shira_lab.budget import Shape, num_params
 from shira_lab.course.exercises.exercise import Exercise, Solution, Verdict
 from shira_lab.course.exercises.looking import mask_picture
+from shira_lab.course.masks.heavy_tails import heavy_tailed_layer
 from shira_lab.masks import block_mask, magnitude_mask, random_mask, row_col_mask
-from shira_lab.masks.heavy_tails import heavy_tailed_layer
 from shira_lab.masks.positions import from_mask
 
 # ---- a bound that needs nothing but counting -----------------------------------------------------------------------

@@ -10,6 +10,7 @@ import traitlets
 from torch import Tensor, nn
 
 from shira_lab.adapters.config import ShiraConfig
+from shira_lab.analysis.overlap import Overlap, overlap
 from shira_lab.budget import check_budget, max_r
 from shira_lab.course.figures.overlap import COLOURS, FIRST, SECOND, overlap_pixels, overlap_png, two_masks_png
 from shira_lab.course.widgets.app import App
@@ -18,7 +19,6 @@ from shira_lab.course.widgets.model_masks import ModelMasks, check_mask_type
 from shira_lab.course.widgets.pictures import MaskCanvas
 from shira_lab.errors import ConfigError
 from shira_lab.masks import mask_types
-from shira_lab.masks.overlap import Overlap, overlap
 
 OVER, BESIDE = "over each other", "side by side"
 CAPTION = "Blue: only mask 1. Orange: only mask 2. Black: both."

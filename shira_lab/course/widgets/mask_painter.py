@@ -8,19 +8,19 @@ from torch import Tensor, nn
 
 from shira_lab.budget import num_params
 from shira_lab.course.figures.margins import mask_and_margins_png
+from shira_lab.course.masks.drawn import drawn_mask, drawn_positions, stretched
+from shira_lab.course.masks.drawn_source import drawn_source
 from shira_lab.course.widgets.controls import button, row
 from shira_lab.course.widgets.layer_app import LayerApp
 from shira_lab.course.widgets.paint_canvas import SIZE, PaintCanvas, drawing_text, drawn_cells
 from shira_lab.masks import MaskFn, register_mask
-from shira_lab.masks.drawn import drawn_mask, drawn_positions, stretched
-from shira_lab.masks.drawn_source import drawn_source
 
 
 class MaskPainter(LayerApp):
     """Paint a mask: ``MaskPainter(model, r=8)``. The drawing is the mask type "drawn" for as long as Python runs.
 
     A drawing is a picture of 32 x 32 cells. It is stretched over any layer and brought to the exact budget r(m + n) by
-    the rule of :mod:`shira_lab.masks.drawn`: too much paint is thinned at random, too little grows at its edge.
+    the rule of :mod:`shira_lab.course.masks.drawn`: too much paint is thinned at random, too little grows at its edge.
 
     Args:
         model: any model with linear layers, with or without adapters.

@@ -14,6 +14,7 @@ from shira_lab.analysis.rank import RankReport, lora_spectrum
 from shira_lab.analysis.spectrum import Spectrum
 from shira_lab.budget import Shape, check_budget, density, max_r, num_params
 from shira_lab.course.figures import figure_png, spectrum_figure
+from shira_lab.course.masks.heavy_tails import heavy_tailed_layer
 from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.check_group import CheckGroup, split_names
 from shira_lab.course.widgets.controls import FloatSlider, Slider, Status, dropdown, in_words, number, plain, row
@@ -23,7 +24,6 @@ from shira_lab.course.widgets.resting import WhenResting
 from shira_lab.errors import ConfigError
 from shira_lab.masks import find_mask, mask_types
 from shira_lab.masks.function import wants_gradient
-from shira_lab.masks.heavy_tails import heavy_tailed_layer
 
 SHAPES = ("192x192", "768x192", "192x768", "768x768", "3072x768", "768x3072")
 #: Sum of m * n * min(m, n) over the masks up to which singular values are computed at once, in about 20 ms.
@@ -37,7 +37,7 @@ class RankExplorer(App):
     """Compare the ranks of masks without a model: ``RankExplorer()``.
 
     The weight is a drawn one, with lognormal column scales
-    (:func:`~shira_lab.masks.heavy_tails.heavy_tailed_layer`); updates have normally distributed values.
+    (:func:`~shira_lab.course.masks.heavy_tails.heavy_tailed_layer`); updates have normally distributed values.
 
     Args:
         show: the controls to be seen, out of ``controls_offered``; None for all.

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 import shira_lab
 from shira_lab.budget import max_r, num_params
+from shira_lab.course.masks.drawn import drawn_mask, drawn_positions, rings, stretched
+from shira_lab.course.masks.drawn_source import drawn_source
 from shira_lab.errors import ConfigError
 from shira_lab.masks import mask_positions
-from shira_lab.masks.drawn import drawn_mask, drawn_positions, rings, stretched
-from shira_lab.masks.drawn_source import drawn_source
 from shira_lab.masks.positions import from_indices
 
 CROSS = torch.eye(8, dtype=torch.bool) | torch.eye(8, dtype=torch.bool).flip(0)

@@ -12,15 +12,15 @@ from torch import nn
 
 from shira_lab.analysis.rank import structural_rank
 from shira_lab.budget import max_r, num_params
-from shira_lab.errors import ConfigError, MaskError
-from shira_lab.masks import MaskFunction, magnitude_mask
-from shira_lab.masks.heavy_tails import column_spread, heavy_tailed_layer
-from shira_lab.masks.repairs import (
+from shira_lab.course.masks.heavy_tails import column_spread, heavy_tailed_layer
+from shira_lab.course.masks.repairs import (
     column_magnitude_mask,
     diagonal_magnitude_mask,
     normalised_magnitude_mask,
     row_magnitude_mask,
 )
+from shira_lab.errors import ConfigError, MaskError
+from shira_lab.masks import MaskFunction, magnitude_mask
 
 ALL = [diagonal_magnitude_mask, column_magnitude_mask, row_magnitude_mask, normalised_magnitude_mask]
 every_mask = pytest.mark.parametrize("mask_fn", ALL, ids=lambda fn: fn.__name__)

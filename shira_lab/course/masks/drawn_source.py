@@ -1,13 +1,13 @@
 """A drawn mask as a Python file of its own, for people who use PEFT and not this package.
 
-The functions in it are those of :mod:`shira_lab.masks.drawn`, read from their source, so that there is one of each.
+The functions in it are read from the source of :mod:`shira_lab.course.masks.drawn`, so that there is one of each.
 """
 
 import inspect
 
 from torch import Tensor
 
-from shira_lab.masks.drawn import drawn_positions, rings, stretched
+from shira_lab.course.masks.drawn import drawn_positions, rings, stretched
 
 TEMPLATE = '''"""A mask drawn by hand, as a mask function for PEFT's SHiRA:
 

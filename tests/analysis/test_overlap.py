@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
+from shira_lab.analysis.overlap import Overlap, common, overlap
 from shira_lab.budget import num_params
 from shira_lab.course.figures.overlap import BOTH, FIRST, NEITHER, SECOND, overlap_pixels
-from shira_lab.masks.overlap import Overlap, common, overlap
-from shira_lab.masks.random import layer_seed, random_positions
+from shira_lab.masks.positions import layer_seed, random_positions
 
 Masks = tuple[tuple[int, int], set[int], set[int]]
 

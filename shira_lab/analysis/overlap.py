@@ -41,10 +41,18 @@ class Overlap:
 
 
 def common(first: Tensor, second: Tensor) -> Tensor:
-    """The sorted positions that are in both of two sorted position tensors (k1,) and (k2,)."""
+    """The sorted positions that are in both of two sorted position tensors (k1,) and (k2,).
+
+    >>> common(torch.tensor([0, 3, 5]), torch.tensor([3, 4, 5]))
+    tensor([3, 5])
+    """
     return first[torch.isin(first, second, assume_unique=True)]
 
 
 def overlap(first: Tensor, second: Tensor, shape: Shape) -> Overlap:
-    """The :class:`Overlap` of two masks, given by their positions in a weight of ``shape`` (m, n)."""
+    """The :class:`Overlap` of two masks, given by their positions in a weight of ``shape`` (m, n).
+
+    >>> overlap(torch.tensor([0, 3, 5]), torch.tensor([3, 4, 5]), (2, 3))
+    Overlap(first=3, second=3, both=2, numel=6)
+    """
     return Overlap(len(first), len(second), len(common(first, second)), shape[0] * shape[1])

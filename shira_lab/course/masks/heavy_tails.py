@@ -1,7 +1,7 @@
 """Weights whose columns differ in scale, as those of trained models do, and how much they differ.
 
 A column is one input of the layer. Where some inputs matter more, their columns are larger, and the largest |W| crowd
-into them: what a magnitude mask does with such a weight is the subject of :mod:`shira_lab.masks.repairs`.
+into them: what a magnitude mask does with such a weight is the subject of :mod:`shira_lab.course.masks.repairs`.
 """
 
 import torch

@@ -14,11 +14,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from shira_lab.analysis.overlap import common
 from shira_lab.budget import Shape, num_params
+from shira_lab.course.masks.across_layers import global_positions
 from shira_lab.errors import ConfigError
-from shira_lab.masks.across_layers import global_positions
 from shira_lab.masks.calibration import Gradients, Reduction
-from shira_lab.masks.overlap import common
 from shira_lab.masks.positions import shape_of, top_positions
 from shira_lab.masks.scores import SCORES
 
@@ -49,7 +49,7 @@ class Choices:
 
     Args:
         layers: the linear layers by path.
-        calibration: what :func:`~shira_lab.masks.calibration.running_calibration` found for them, in both reductions.
+        calibration: what :func:`~shira_lab.course.masks.running.running_calibration` found for them.
     """
 
     def __init__(

@@ -17,11 +17,11 @@ from shira_lab import ShiraConfig, calibrate, get_peft_model
 from shira_lab.budget import max_r, num_params
 from shira_lab.course.comparison.log import POSITIONS, shipped
 from shira_lab.course.figures import agreement_figure, column_entries_figure
+from shira_lab.course.masks.across_layers import global_positions, rank_pattern
+from shira_lab.course.masks.choices import Choice, Choices
+from shira_lab.course.masks.running import running_calibration
 from shira_lab.errors import ConfigError, MaskError
 from shira_lab.masks import find_mask
-from shira_lab.masks.across_layers import global_positions, rank_pattern
-from shira_lab.masks.calibration import running_calibration
-from shira_lab.masks.choices import Choice, Choices
 from shira_lab.masks.positions import from_mask
 
 PATHS = ("lin0", "lin1", "lin2")
