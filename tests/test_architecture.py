@@ -25,7 +25,7 @@ CEILINGS: dict[str, int] = {
     "files from config to saved file": 28,
     "lines from config to saved file": 3808,
     "files in a forward pass": 5,
-    "lines of the library's rooms": 6807,
+    "lines of the library's rooms": 6946,
 }
 
 every_module = pytest.mark.parametrize("module", FILES)

@@ -24,10 +24,6 @@ def smallest_mask(base_layer: nn.Module, r: int, avoid: Tensor | None = None, **
     >>> smallest_mask(layer, r=1)
     tensor([[0., 0., 1., 1.],
             [1., 1., 1., 1.]])
-
-    Args:
-        base_layer, r: a linear layer, and its budget r(m + n).
-        avoid: a mask (m, n) of entries that stay out.
     """
     return _best(base_layer, r, -magnitude_score(base_layer), avoid)
 
