@@ -294,10 +294,43 @@ class SumMadeOnce:
 
 
 class BiasForgotten:
-    @told("Before any training the layer should be the base layer: begin with zeros")
+    @told("The bias is missing: y = x (W + S)^T + b.")
     class ShiraLinear(RightLinear):
         def forward(self, x):
             return x @ add_sparse(self.base_layer.weight, self.positions, self.shira_weight).T
+
+
+class NotTransposed:
+    @told("This is x W: the weight of a linear layer is (outputs, inputs), so y = x W^T.")
+    class ShiraLinear(RightLinear):
+        def forward(self, x):
+            weight = add_sparse(self.base_layer.weight, self.positions, self.shira_weight)
+            return x @ weight + self.base_layer.bias
+
+
+class NoSuper:
+    @told(
+        "cannot assign module before Module.__init__() call. A module begins its `__init__` with `super().__init__()`."
+    )
+    class ShiraLinear(nn.Module):
+        def __init__(self, base_layer, positions):
+            self.base_layer = base_layer
+
+
+class TrainedPositions:
+    @told("Positions are whole numbers, which no step can move: `nn.Buffer`, not `nn.Parameter`.")
+    class ShiraLinear(nn.Module):
+        def __init__(self, base_layer, positions):
+            super().__init__()
+            self.positions = nn.Parameter(positions)
+
+
+class SparseProductInTwoPrecisions:
+    @told("W may be in half precision, and v is float32: bring both to one dtype before they meet.")
+    class ShiraLinear(RightLinear):
+        def forward(self, x):
+            update = torch.zeros_like(self.base_layer.weight).put(self.positions, self.shira_weight)
+            return self.base_layer(x) + x @ update.T
 
 
 class MergedAtEachCall:
@@ -457,6 +490,14 @@ class ABatchForgotten:
             return backward_of(ctx, dy)[0], dv, None, None, None
 
 
+class DxTransposed:
+    @told("The weight of a linear layer is (outputs, inputs), so y = x W^T, and dx = dy W.")
+    class SparseWeightGrad(RightGrad):
+        @staticmethod
+        def forward(ctx, x, v, weight, positions, bias):
+            return x @ add_sparse(weight, positions, v) + bias
+
+
 class ForwardWithoutBias:
     @told("`forward` does not give x (W + S)^T + b.")
     class SparseWeightGrad(RightGrad):
@@ -521,6 +562,14 @@ class ANewLayer:
                 torch.manual_seed(0)
                 new = nn.Linear(layer.in_features, layer.out_features)
                 model.set_submodule(path, ShiraLinear(new, mask_positions(layer.weight, r, seed)))
+
+
+class SetAttribute:
+    @told("`setattr` knows no paths with dots: `model.set_submodule(path, new)` does.")
+    def inject(model, names, r, seed):
+        for path, layer in model.named_modules():
+            if path.split(".")[-1] in names:
+                setattr(model, path, ShiraLinear(layer, mask_positions(layer.weight, r, seed)))
 
 
 def loop(model: Any, batches: Any, learning_rate: float, step: Any, kind: Any = torch.optim.AdamW) -> list[Any]:
@@ -628,6 +677,12 @@ class LossAfterTheStep:
             return model(**batch).loss.item()
 
         return loop(model, batches, learning_rate, step)
+
+
+class TheBatchAsOne:
+    @told("A batch is a dict of arguments by name: `model(**batch)`.")
+    def train(model, batches, learning_rate):
+        return [model(batch).loss for batch in batches]
 
 
 @torch.no_grad()

@@ -49,7 +49,7 @@ def curves_figure(
 
     Args:
         curves: x values and y values by name.
-        x, y: what the axes show.
+        title, x, y: of the figure, and what its axes show.
         logarithmic: both axes are; a point at zero is left out.
     """
     traces = [
