@@ -10,6 +10,7 @@ from shira_lab.masks.function import (
     mask_types,
     register_mask,
 )
+from shira_lab.masks.published import columns_mask, gradient_block_mask, lift_mask, smallest_mask
 from shira_lab.masks.structured import block_mask, row_col_mask, struct_mask
 
 __all__ = [
@@ -17,14 +18,18 @@ __all__ = [
     "MaskFunction",
     "block_mask",
     "check_mask",
+    "columns_mask",
     "find_mask",
+    "gradient_block_mask",
     "gradient_mask",
+    "lift_mask",
     "magnitude_mask",
     "mask_positions",
     "mask_types",
     "random_mask",
     "register_mask",
     "row_col_mask",
+    "smallest_mask",
     "snip_mask",
     "struct_mask",
 ]

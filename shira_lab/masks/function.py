@@ -167,7 +167,7 @@ def built_in(positions: Callable[..., Tensor]) -> MaskFunction:
 def mask_types() -> tuple[str, ...]:
     """The names of all mask types, built-in ones first, in the order of registration.
 
-    >>> mask_types()
+    >>> mask_types()[:7]
     ('random', 'magnitude', 'gradient', 'snip', 'struct', 'block', 'row_col')
     """
     return (*_BUILT_IN, *_REGISTERED)

@@ -14,6 +14,8 @@ from shira_lab.analysis.spectrum import spectrum
 from shira_lab.budget import num_params
 from shira_lab.course.figures import (
     budget_figure,
+    curves_figure,
+    entries_figure,
     loss_figure,
     mask_pixels,
     mask_png,
@@ -24,6 +26,7 @@ from shira_lab.course.figures import (
     training_curves,
     training_figure,
 )
+from shira_lab.course.figures.entries import pooled
 from shira_lab.course.figures.theme import PICTURES, PLOTLY
 from shira_lab.course.figures.training import DASHED
 from shira_lab.training.history import EvalPoint, History, RankPoint, StepPoint
@@ -176,3 +179,25 @@ def test_figures_need_neither_widgets_nor_transformers() -> None:
     look = "import shira_lab.course.figures, sys; print(*{'ipywidgets', 'transformers', 'anywidget'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_a_tile_shows_the_largest_entry_under_it_as_a_part_of_the_largest_of_all() -> None:
+    matrix = np.zeros((5, 6))
+    matrix[0, 0], matrix[4, 5], matrix[3, 1] = -2, 1, 4
+    assert pooled(matrix, max_tiles=3).tolist() == [[0.5, 0, 0], [1, 0, 0], [0, 0, 0.25]]
+    assert pooled(np.zeros((3, 2))).tolist() == np.zeros((3, 2)).tolist()
+
+
+def test_matrices_stand_side_by_side_upright_and_square() -> None:
+    figure = entries_figure({"W": np.eye(3), "S": np.ones((2, 3))}, "two")
+    assert [np.array(one.z).tolist() for one in figure.data] == [np.eye(3).tolist(), np.ones((2, 3)).tolist()]
+    assert [axis.autorange for axis in figure.select_yaxes()] == ["reversed"] * 2
+    assert [axis.scaleanchor for axis in figure.select_yaxes()] == ["x", "x2"]
+    assert figure.alt == "Figure: two"
+
+
+def test_a_curve_upon_another_is_seen() -> None:
+    figure = curves_figure({"one": ([1, 2], [3, 4]), "two": ([1, 2], [3, 4])}, "same", "step", "loss", logarithmic=True)
+    assert [curve.line.dash for curve in figure.data] == ["solid", "dash"]
+    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+    assert curves_figure({}, "none", "x", "y").layout.yaxis.type == "linear"

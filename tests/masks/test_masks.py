@@ -18,8 +18,8 @@ from shira_lab.masks import positions as positions_module
 from shira_lab.masks import shuffle
 from shira_lab.masks.positions import _probable_lower_bound, from_indices
 
-TYPES = ("random", "magnitude", "gradient", "snip", "struct", "block", "row_col")
-NESTED = ("random", "magnitude", "gradient", "snip", "struct")
+TYPES = masks.mask_types()
+NESTED = ("random", "magnitude", "gradient", "snip", "struct", "smallest", "columns", "gradient_block")
 
 
 def linear(m: int, n: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> nn.Linear:
