@@ -11,9 +11,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+from shira_lab.cli.adapters import add_out, check_out
 from shira_lab.errors import ShiraError
 from shira_lab.training.settings import Setting, Settings, option, settings_of
 
@@ -28,7 +28,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         argument_default=argparse.SUPPRESS,
     )
     add_settings(train, Settings)
-    train.add_argument("--out", type=Path, required=True, help="folder of the result")
+    add_out(train)
     train.add_argument(
         "--resume",
         action="store_true",
@@ -73,11 +73,13 @@ def _finetune(asked: argparse.Namespace) -> int:
     from shira_lab.training.summary import summary
 
     settings = _settings(asked)
+    resume = asked.resume or last_checkpoint(asked.out) is not None
+    if not resume:
+        check_out(asked)
     processes = PartialState(cpu=not torch.cuda.is_available())
     with processes.local_main_process_first():  # which downloads it, if it has to be
         model, tokenizer = load_model(settings.model)
     model.to(processes.device)
-    resume = asked.resume or last_checkpoint(asked.out) is not None
     if resume and not asked.regardless:
         check_fits(model, tokenizer, settings)
     elif not asked.regardless:

@@ -97,6 +97,7 @@ class History:
         trainable: trained numbers; ``parameters``: all numbers of the model without the adapter.
         status: "diverged" when a loss or an update was not finite; ``message`` then says at which step and what to try.
         texts: what was trained on, in words.
+        controls: for each layer in ``ranks`` the same numbers for random values in place of the trained ones.
         reference: held-out loss on the reference world, at the same steps as ``evals``; empty where none is followed.
     """
 
@@ -109,6 +110,7 @@ class History:
     steps: list[StepPoint] = field(default_factory=list)
     evals: list[EvalPoint] = field(default_factory=list)
     ranks: list[RankPoint] = field(default_factory=list)
+    controls: list[RankPoint] = field(default_factory=list)
     pictures: list[PicturePoint] = field(default_factory=list)
     samples: list[SamplePoint] = field(default_factory=list)
     reference: list[EvalPoint] = field(default_factory=list)
@@ -128,9 +130,18 @@ class History:
         """The layers whose ranks are followed, in the order of the model."""
         return list(dict.fromkeys(point.layer for point in self.ranks))
 
+    @property
+    def last_ranks(self) -> list[RankPoint]:
+        """One point for each of ``layers``, of the last measurement."""
+        return [point for point in self.ranks if point.step == self.ranks[-1].step]
+
     def ranks_of(self, layer: str) -> list[RankPoint]:
         """The points of one layer."""
         return [point for point in self.ranks if point.layer == layer]
+
+    def control_of(self, layer: str) -> RankPoint:
+        """The control of one of ``layers``."""
+        return next(point for point in self.controls if point.layer == layer)
 
     def pictures_of(self, layer: str) -> list[PicturePoint]:
         """The pictures of one layer's update."""
@@ -164,6 +175,7 @@ class History:
                     "steps": [StepPoint(**point) for point in content["steps"]],
                     "evals": [EvalPoint(**point) for point in content["evals"]],
                     "ranks": [RankPoint(**point) for point in _with_tuples(content["ranks"])],
+                    "controls": [RankPoint(**point) for point in _with_tuples(content["controls"])],
                     "pictures": [PicturePoint(**point) for point in _with_tuples(content["pictures"])],
                     "samples": [SamplePoint(**point) for point in content["samples"]],
                     "reference": [EvalPoint(**point) for point in content["reference"]],

@@ -96,6 +96,18 @@ def adapter_config(settings: Settings) -> AdapterConfig:
     return LoraConfig(lora_alpha=settings.r, **common)
 
 
+def recipe(settings: Settings) -> str:
+    """Scaling, initial values and learning rate in words: what a comparison of methods has to say of each."""
+    rate = f"learning rate {settings.learning_rate:g}"
+    if settings.method == "full":
+        return f"every weight starts as it is, {rate}"
+    config = adapter_config(settings)
+    if isinstance(config, LoraConfig):
+        scaling = config.lora_alpha / config.r
+        return f"lora_alpha {config.lora_alpha:g} (scaling {scaling:g}), A starts Kaiming-uniform and B at zero, {rate}"
+    return f"scaling {config.scale:g}, values start at zero, {rate}"
+
+
 def trained_layers(trained: Trainable, settings: Settings) -> list[str]:
     """Paths of the linear layers that carry the adapter, or that one with these targets would."""
     if isinstance(trained, PeftModel):
