@@ -16,7 +16,7 @@ from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 from shira_lab.masks.calibration import calibrate
 from shira_lab.masks.function import wants_gradient
-from shira_lab.training.history import Method, Settings
+from shira_lab.training.settings import Method, Settings
 from shira_lab.training.threads import SMALL
 
 #: Peak learning rates for the embedded model, from a grid with r = 8 on all linear layers: SHiRA (magnitude) over 0.02

@@ -12,9 +12,10 @@ from shira_lab.analysis.spectrum import spectrum
 from shira_lab.training.control import control_weight
 from shira_lab.training.corpus import HeldOut, find_corpus
 from shira_lab.training.evaluate import row_loss, sample
-from shira_lab.training.history import EvalPoint, PicturePoint, RankPoint, SamplePoint, Settings
+from shira_lab.training.history import EvalPoint, PicturePoint, RankPoint, SamplePoint
 from shira_lab.training.methods import Trainable, delta_weight, trained_layers
 from shira_lab.training.overview import overview
+from shira_lab.training.settings import Settings
 
 SAMPLE_SEED = 0  # one seed for all texts of all runs: they differ by what was learned
 

@@ -26,7 +26,8 @@ from shira_lab.course.figures import (
 )
 from shira_lab.course.figures.theme import PICTURES, PLOTLY
 from shira_lab.course.figures.training import DASHED
-from shira_lab.training.history import EvalPoint, History, RankPoint, Settings, StepPoint
+from shira_lab.training.history import EvalPoint, History, RankPoint, StepPoint
+from shira_lab.training.settings import Settings
 
 FLOOR = 0.33
 

@@ -13,8 +13,9 @@ from shira_lab.course.figures import growth_figure
 from shira_lab.course.figures.growth import MAX_PANELS, tiles
 from shira_lab.course.widgets import UpdateView
 from shira_lab.course.widgets.update_view import NOTHING_YET, RANDOM
-from shira_lab.training.history import History, PicturePoint, RankPoint, Settings
+from shira_lab.training.history import History, PicturePoint, RankPoint
 from shira_lab.training.overview import overview
+from shira_lab.training.settings import Settings
 
 LAYERS = ("layers.0.q_proj", "layers.0.fc1")
 

@@ -9,7 +9,7 @@ from shira_lab.course.truncation import excess_by_rank
 from shira_lab.errors import ShiraError
 from shira_lab.training.finetune import finetune
 from shira_lab.training.finetuned import Finetuned
-from shira_lab.training.history import Settings
+from shira_lab.training.settings import Settings
 
 SHORT = Settings(model="tiny", steps=4, batch_size=2, eval_every=4, eval_stories=2, sample_tokens=8, r=2)
 

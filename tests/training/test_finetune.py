@@ -19,10 +19,11 @@ from shira_lab.training.control import control_weight
 from shira_lab.training.evaluate import sample
 from shira_lab.training.finetune import finetune
 from shira_lab.training.finetuned import Finetuned
-from shira_lab.training.history import EvalPoint, History, Settings
+from shira_lab.training.history import EvalPoint, History
 from shira_lab.training.methods import delta_weight, make_trainable, recipe
 from shira_lab.training.probe import Probe, watched
 from shira_lab.training.recorder import Recorder
+from shira_lab.training.settings import Settings
 from shira_lab.training.stories import Stories
 from shira_lab.training.worlds import get_world
 
@@ -246,7 +247,7 @@ def test_a_checkpoint_of_an_adapter_holds_no_weights_of_the_model(tmp_path: Path
     assert {"adapter_model.safetensors", "adapter_config.json", "history.json", "optimizer.pt"} <= found[-1]
     assert not {"model.safetensors", "pytorch_model.bin"} & found[-1]
     assert {file.name for file in tmp_path.iterdir()} == {
-        "adapter_model.safetensors", "adapter_config.json", "history.json"
+        "README.md", "adapter_model.safetensors", "adapter_config.json", "history.json"
     }  # fmt: skip
     again = PeftModel.from_pretrained(tiny_lm(), tmp_path)
     assert same_bits(adapter_tensors(again.base_model, "default"), learned(result))

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shira_lab.errors import ConfigError, StorageError
-from shira_lab.training.history import EvalPoint, History, PicturePoint, RankPoint, SamplePoint, Settings, StepPoint
+from shira_lab.training.history import EvalPoint, History, PicturePoint, RankPoint, SamplePoint, StepPoint
+from shira_lab.training.settings import Settings
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 steps = st.integers(0, 10**6)
