@@ -18,10 +18,13 @@ from shira_lab.adapters.unknown import takes_pefts_fields
 from shira_lab.budget import check_r
 from shira_lab.errors import ConfigError, StorageError, check_seed, expect, is_finite
 from shira_lab.masks import MaskFn, find_mask, mask_types
+from shira_lab.masks.function import mask_name
 
 CONFIG_NAME = "adapter_config.json"
 #: The fields of a :class:`ShiraConfig` that say which positions train.
 MASK_FIELDS = ("mask_type", "random_seed", "seed_per_layer", "avoid", "mask_kwargs", "mask_fn")
+#: The mask type of a function that no name was given for.
+OWN_MASK = "custom"
 
 #: ``init_lora_weights`` of PEFT's that are not offered here, and say nothing about an adapter that has been trained:
 #: unlike "pissa" and its kind they left the base weights alone.
@@ -157,6 +160,11 @@ class AdapterConfig:
         return dataclasses.replace(self, **changes)
 
 
+class _Kept(str):
+    """A mask type as a config keeps it. One that a caller gives is a plain string: ``dataclasses.replace`` hands over
+    what was kept and what was given alike, and given beside another mask's function, the name decides."""
+
+
 @takes_pefts_fields
 @dataclass
 class ShiraConfig(AdapterConfig):
@@ -165,6 +173,7 @@ class ShiraConfig(AdapterConfig):
     Args:
         r: budget factor; it sets the number of entries and does not bound the rank.
         mask_type: one of ``shira_lab.masks.mask_types()``. For another name, set ``config.mask_fn`` to your function.
+            Assigned later, it chooses another mask.
         random_seed: seed of the masks that draw. None draws one when the adapter is made, and records it.
         seed_per_layer: False gives every layer the mask of ``random_seed`` itself, as PEFT does, so layers of one shape
             share one mask; True derives a seed from (random_seed, layer path) for each.
@@ -172,7 +181,8 @@ class ShiraConfig(AdapterConfig):
         mask_kwargs: further arguments of the mask function, for instance {"block_size": 8}.
         init_weights: start the entries at zero, so that the adapted model is the base model; False starts them at
             randn, for tests.
-        mask_fn: your own ``mask_fn(base_layer, r, **kwargs) -> mask``; not stored, the positions it gave are.
+        mask_fn: the function of ``mask_type``, or your own ``mask_fn(base_layer, r, **kwargs) -> mask``, of the mask
+            type "custom" unless you give it a name. It is not stored, the positions it gave are.
 
     Raises:
         ConfigError: for a value that cannot work, naming the field.
@@ -184,7 +194,7 @@ class ShiraConfig(AdapterConfig):
     }  # fmt: skip
 
     r: int = 32
-    mask_type: str = "random"
+    mask_type: str = _Kept("random")
     random_seed: int | None = None
     seed_per_layer: bool = False
     avoid: list[str] = field(default_factory=list)
@@ -196,8 +206,6 @@ class ShiraConfig(AdapterConfig):
         super().__post_init__()
         if self.random_seed is not None:
             check_seed(self.random_seed)
-        if not isinstance(self.mask_type, str):
-            raise ConfigError(f"`mask_type` should be a name such as 'random'; got {self.mask_type!r}.")
         if not all_of(self.avoid, str):
             raise ConfigError(f"`avoid` should be a list of adapter names; got {self.avoid!r}.")
         expect(self.mask_kwargs, dict, "mask_kwargs", "a dict of further arguments of the mask function")
@@ -206,9 +214,6 @@ class ShiraConfig(AdapterConfig):
             raise ConfigError(
                 f"`mask_kwargs` should not hold {', '.join(given)}: the mask function is given these anyway."
             )
-        if self.mask_fn is not None and not callable(self.mask_fn):
-            raise ConfigError(f"`mask_fn` should be a function (base_layer, r, **kwargs); got {self.mask_fn!r}.")
-        self.mask_fn = self.mask_fn or find_mask(self.mask_type)
         if self.mask_fn is None and not self.inference_mode:
             warnings.warn(
                 f"`mask_type='{self.mask_type}'` is not recognized; known are {', '.join(mask_types())}. Please supply "
@@ -221,6 +226,39 @@ class ShiraConfig(AdapterConfig):
         if "mask_type" in changes:
             changes = {"mask_fn": None, **changes}
         return super().copy(**changes)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "mask_type" and "_own_mask" in vars(self):
+            vars(self).update(mask_type=_Kept(_check_mask_type(value)), _own_mask=None)
+        else:
+            super().__setattr__(name, value)
+
+    def _get_mask_fn(self) -> MaskFn | None:
+        own: MaskFn | None = vars(self)["_own_mask"]
+        return own or find_mask(self.mask_type)
+
+    def _set_mask_fn(self, mask_fn: MaskFn | None) -> None:
+        """``__init__`` comes here last, so from then on mask type and function belong together."""
+        if mask_fn is not None and not callable(mask_fn):
+            raise ConfigError(f"`mask_fn` should be a function (base_layer, r, **kwargs); got {mask_fn!r}.")
+        mask_type = _check_mask_type(self.mask_type)
+        given = not isinstance(mask_type, _Kept)
+        name = mask_name(mask_fn) if mask_fn else None
+        own = mask_fn if name is None else None
+        if own and find_mask(mask_type):
+            if given:
+                raise ConfigError(
+                    f"`mask_type='{mask_type}'` is a mask of its own, and `mask_fn` is another. Give one of them, or "
+                    "your function another name."
+                )
+            mask_type = OWN_MASK
+        elif name and not given:
+            mask_type = name
+        vars(self).update(mask_type=_Kept(mask_type), _own_mask=own)
+
+
+# A field that is computed: a dataclass takes it among its arguments, and a property says what it is.
+ShiraConfig.mask_fn = property(ShiraConfig._get_mask_fn, ShiraConfig._set_mask_fn)  # type: ignore[assignment]
 
 
 @takes_pefts_fields
@@ -270,6 +308,12 @@ class LoraConfig(AdapterConfig):
         r = self.r_for(layer)
         alpha = first_match(self.alpha_pattern, layer, self.lora_alpha)
         return alpha / r**0.5 if self.use_rslora else alpha / r
+
+
+def _check_mask_type(mask_type: Any) -> str:
+    if not isinstance(mask_type, str):
+        raise ConfigError(f"`mask_type` should be a name such as 'random'; got {mask_type!r}.")
+    return mask_type
 
 
 def _default(f: "dataclasses.Field[Any]") -> Any:

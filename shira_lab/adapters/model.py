@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from shira_lab.adapters.combine import CombinationType, MajoritySignMethod
 from shira_lab.adapters.config import MASK_FIELDS, AdapterConfig, ShiraConfig
-from shira_lab.adapters.mixed import mixed_batch
+from shira_lab.adapters.mixed import run_mixed
 from shira_lab.adapters.recipe import draw_positions, prepare_config
 from shira_lab.adapters.storage.pretrained import PretrainedMixin
 from shira_lab.adapters.taken import taken_entries
 from shira_lab.adapters.targets import find_targets
+from shira_lab.adapters.tree import ask_all
 from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.adapters.unknown import refuse_unknown
 from shira_lab.adapters.weighted import add_weighted_adapter
@@ -117,23 +118,22 @@ class PeftModel(PretrainedMixin):
 
         Args:
             adapter_names: for use without gradients: the adapter of each sample, "__base__" for none. A row gets what
-                it would get alone, up to the rounding of matrix products of another size.
+                it would get alone, up to the rounding of matrix products of another size. The model runs once for
+                each adapter; see :func:`shira_lab.adapters.mixed.run_mixed`.
 
         Raises:
-            AdapterError: when ``adapter_names`` cannot be honoured; see :func:`shira_lab.adapters.mixed.mixed_batch`.
+            AdapterError: when ``adapter_names`` cannot be honoured.
         """
         if adapter_names is None:
-            return self.base_model(*args, **kwargs)
-        with mixed_batch(self.base_model, adapter_names, [*args, *kwargs.values()]):
-            return self.base_model(*args, **kwargs)
+            return self.base_model.model(*args, **kwargs)
+        return run_mixed(self.base_model, self.base_model.model, adapter_names, args, kwargs)
 
     def generate(self, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Any:
         """The model's ``generate``; ``adapter_names`` as for :meth:`forward`."""
         generate: Any = self.base_model.model.generate
         if adapter_names is None:
             return generate(*args, **kwargs)
-        with mixed_batch(self.base_model, adapter_names, [*args, *kwargs.values()]):
-            return generate(*args, **kwargs)
+        return run_mixed(self.base_model, generate, adapter_names, args, kwargs)
 
     def get_base_model(self) -> nn.Module:
         return self.base_model.model
@@ -196,8 +196,10 @@ class PeftModel(PretrainedMixin):
         )
 
     def set_mask(self, adapter_name: str, peft_config: ShiraConfig, calibration: Calibration | None = None) -> None:
-        """Move a SHiRA adapter to the masks of another config; values at positions in both masks stay, new ones are
-        zero.
+        """Move a SHiRA adapter to the masks of another config; values at positions in both masks stay.
+
+        So do gradients, and what an optimizer that has made a step remembers of these values, such as Adam's moments.
+        A new entry starts at zero and without a past.
 
         Raises:
             AdapterError: when the number of values would change; nothing has changed then.
@@ -212,8 +214,9 @@ class PeftModel(PretrainedMixin):
         positions = {
             path: draw_positions(path, base[path], config, gradients.get(path), taken.get(path)) for path in layers
         }
-        for path, layer in layers.items():
-            layer.check_same_size(adapter_name, positions[path].numel())
+        sizes = {layer: positions[path].numel() for path, layer in layers.items()}
+        ask_all(self.base_model.model, AdapterLayer.check_untouched)
+        ask_all(self.base_model.model, lambda n: n.check_positions(adapter_name, sizes[n]) if n in sizes else None)
         for path, layer in layers.items():
             layer.set_positions(adapter_name, positions[path])
         mask = {field: getattr(config, field) for field in MASK_FIELDS}

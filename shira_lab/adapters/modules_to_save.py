@@ -10,6 +10,7 @@ from shira_lab.adapters.tasks import TASK_HEADS
 from shira_lab.adapters.walk import walk
 from shira_lab.errors import AdapterError, ConfigError
 from shira_lab.layers import AdapterLayer
+from shira_lab.layers.acting import acting_names
 
 C = TypeVar("C", bound=AdapterConfig)
 
@@ -48,9 +49,8 @@ class ModulesToSaveWrapper(nn.Module):
 
     def chosen(self) -> nn.Module:
         """The module that runs now."""
-        if self.active_adapter is None or self.disable_adapters:
-            return self.original_module
-        return self.modules_to_save[self.active_adapter]
+        names = [] if self.disable_adapters else acting_names(self, self.active_adapters)
+        return next((self.modules_to_save[n] for n in names if n in self.modules_to_save), self.original_module)
 
     def add_adapter(self, name: str) -> None:
         self.modules_to_save[name] = copy.deepcopy(self.original_module).requires_grad_(False)

@@ -5,9 +5,9 @@ PEFT calls this object ``base_model``; the user's model is its ``model``.
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -17,8 +17,8 @@ from shira_lab.adapters.names import check_adapter_name
 from shira_lab.adapters.recipe import make_adapter, prepare_config
 from shira_lab.adapters.taken import taken_entries
 from shira_lab.adapters.targets import find_targets
-from shira_lab.adapters.tied import record_untied, shared_weights
-from shira_lab.adapters.tree import adapter_layers, replace_module, wrapped_modules
+from shira_lab.adapters.tied import mark_shared, record_untied
+from shira_lab.adapters.tree import adapter_layers, ask_all, replace_module, switched, wrapped_modules
 from shira_lab.adapters.unmatched import warn_unmatched
 from shira_lab.errors import AdapterError, check_names, expect
 from shira_lab.layers import AdapterLayer
@@ -41,7 +41,18 @@ class AdapterModel(nn.Module):
         self.active_adapters: list[str] = []
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.model(*args, **kwargs)
+        """The model's output, and the last hidden state of a language model beside it.
+
+        In transformers ``base_model`` is the backbone of a model. A trainer that computes the loss from hidden states,
+        as TRL's do, calls it for this one.
+        """
+        if not hasattr(self.model, "base_model_prefix"):
+            return self.model(*args, **kwargs)
+        output = self.model(*args, **{"output_hidden_states": True, **kwargs})
+        states = output.get("hidden_states") if isinstance(output, Mapping) else None
+        if states and "last_hidden_state" not in output:
+            output["last_hidden_state"] = states[-1]
+        return output
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -67,7 +78,7 @@ class AdapterModel(nn.Module):
     @property
     def has_active_enabled_adapter(self) -> bool:
         """Whether any adapter takes part in the forward pass."""
-        return bool(self.active_adapters) and not all(module.disable_adapters for module in self._switched())
+        return bool(self.active_adapters) and not all(module.disable_adapters for module in switched(self.model))
 
     @property
     def prefix(self) -> str:
@@ -111,20 +122,20 @@ class AdapterModel(nn.Module):
         if not self.peft_config:
             self.model.requires_grad_(False)
         wrap_modules(self.model, name, saved)
-        shared = shared_weights(self.model)
         existing = dict(self.adapter_layers())
         for path, adapter in made.items():
             layer = existing.get(path)
             if layer is None:
-                base = targets[path]
-                layer = AdapterLayer(base, in_place=id(base.weight) not in shared).train(base.training)
+                layer = AdapterLayer(targets[path]).train(targets[path].training)
                 replace_module(self.model, path, layer)
             layer.add_adapter(name, adapter)
+        mark_shared(self.model)
         self.peft_config[name] = config
 
     def delete_adapter(self, name: str) -> None:
         """Remove an adapter; when it was the only active one, the first that is left becomes active and trains."""
         self.check_known([expect(name, str, "adapter_name", "one name", AdapterError)])
+        ask_all(self.model, AdapterLayer.check_untouched)
         for _, layer in self.adapter_layers():
             layer.delete_adapter(name)
         for _, wrapper in self.wrapped_modules():
@@ -145,6 +156,7 @@ class AdapterModel(nn.Module):
         wrappers = [wrapper for _, wrapper in self.wrapped_modules()]
         for wrapper in wrappers:
             wrapper.check_active(names)
+        ask_all(self.model, AdapterLayer.check_untouched)
         for _, layer in self.adapter_layers():
             layer.set_adapter(names, inference_mode)
         for wrapper in wrappers:
@@ -167,9 +179,7 @@ class AdapterModel(nn.Module):
         try:  # on all layers or on none: a merged weight may not hold the larger update
             for layer in layers:
                 layer.get_adapter(name).scale = scale
-            for layer in layers:
-                if name in layer.merged_adapters:
-                    layer.check_mergeable([])
+            ask_all(self.model, lambda layer: layer.check_mergeable([]))
         except AdapterError:
             for layer, was in zip(layers, before, strict=True):
                 layer.get_adapter(name).scale = was
@@ -189,28 +199,35 @@ class AdapterModel(nn.Module):
 
     def enable_adapter_layers(self) -> None:
         """Undo :meth:`disable_adapter_layers`."""
-        for module in self._switched():
+        for module in switched(self.model):
             _switch(module, disable=False)
 
     def disable_adapter_layers(self) -> None:
         """From here on the model is the base model; base weights are back in place, bit for bit."""
-        for module in self._switched():
+        ask_all(self.model, AdapterLayer.check_untouched)
+        for module in switched(self.model):
             _switch(module, disable=True)
 
     @contextmanager
     def disable_adapter(self) -> Iterator[None]:
         """Inside, the model is the base model, bit for bit; then each layer is as before."""
-        switched = self._switched()
-        before = [module.disable_adapters for module in switched]
+        ask_all(self.model, AdapterLayer.check_untouched)
+        before = [(module, module.disable_adapters) for module in switched(self.model)]
         try:
             self.disable_adapter_layers()
             yield
         finally:
-            for module, was in zip(switched, before, strict=True):
+            for module, was in before:
                 _switch(module, disable=was)
 
-    def _switched(self) -> list[AdapterLayer | ModulesToSaveWrapper]:
-        return [m for m in self.model.modules() if isinstance(m, AdapterLayer | ModulesToSaveWrapper)]
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Cast and move all layers, or none where one of them cannot hold what is merged into it."""
+        ask_all(self.model, lambda layer: layer.check_cast(fn))
+        return super()._apply(fn, recurse)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        ask_all(self.model, AdapterLayer.check_untouched)  # PyTorch loads the layers after this
+        super()._load_from_state_dict(*args, **kwargs)
 
     # ---- what is asked of all layers --------------------------------------------------------------------------------
 
@@ -232,15 +249,15 @@ class AdapterModel(nn.Module):
         self.check_known(names)
         layers = [layer for _, layer in self.adapter_layers()]
         if all(name in layer.merged_adapters for layer in layers for name in names if name in layer.adapters):
-            warnings.warn("All adapters are already merged, nothing to do.", stacklevel=2)
-            return
-        for layer in layers:
-            layer.check_mergeable(adapter_names)
+            return warnings.warn("All adapters are already merged, nothing to do.", stacklevel=2)
+        mark_shared(self.model)
+        ask_all(self.model, lambda layer: layer.check_mergeable(adapter_names))
         for layer in layers:
             layer.merge(adapter_names)
 
     def unmerge_adapter(self) -> None:
         """Undo :meth:`merge_adapter`: the base weights are what they were, bit for bit."""
+        ask_all(self.model, AdapterLayer.check_untouched)
         for _, layer in self.adapter_layers():
             layer.unmerge()
 
@@ -257,10 +274,9 @@ class AdapterModel(nn.Module):
         """
         if adapter_names is not None:
             self.set_adapter(check_names(adapter_names, "adapter_names"))
-        layers = list(self.adapter_layers())
-        for _, layer in layers:
-            layer.check_mergeable(for_good=True)
-        for path, layer in layers:
+        mark_shared(self.model)
+        ask_all(self.model, lambda layer: layer.check_mergeable(for_good=True))
+        for path, layer in list(self.adapter_layers()):
             replace_module(self.model, path, layer.unload(merge=True))
         for path, wrapper in self.wrapped_modules():
             replace_module(self.model, path, wrapper.chosen())
@@ -269,6 +285,7 @@ class AdapterModel(nn.Module):
 
     def unload(self) -> nn.Module:
         """The user's model as it was before, adapter layers gone."""
+        ask_all(self.model, AdapterLayer.check_untouched)
         for path, layer in list(self.adapter_layers()):
             replace_module(self.model, path, layer.unload())
         for path, wrapper in self.wrapped_modules():
@@ -279,17 +296,13 @@ class AdapterModel(nn.Module):
         self.peft_config, self.active_adapters = {}, []
         return self.model
 
-    # ---- helpers ----------------------------------------------------------------------------------------------------
-
     def check_known(self, names: Iterable[str]) -> None:
         for name in names:
             if name not in self.peft_config:
                 raise AdapterError(f"Adapter {name} does not exist: this model has {list(self.peft_config) or 'none'}.")
 
     def check_new(self, name: str) -> None:
-        check_adapter_name(name)
-        if name in self.peft_config:
-            raise AdapterError(f"Adapter with name {name} already exists; delete it first or choose another name.")
+        check_adapter_name(name, self.peft_config)
 
 
 def _switch(module: AdapterLayer | ModulesToSaveWrapper, disable: bool) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from shira_lab.budget import Shape
 from shira_lab.layers.deltas import Delta
+from shira_lab.layers.moments import moments
 from shira_lab.layers.pattern import Pattern
 from shira_lab.masks.positions import to_indices
 
@@ -53,12 +54,18 @@ class ShiraAdapter(nn.Module):
         return to_indices(self.positions, self.shape)
 
     def set_positions(self, positions: Tensor) -> None:
-        """Move to another mask of the same size: entries in both masks keep their values, new ones start at zero."""
-        kept = torch.isin(positions, self.positions, assume_unique=True)
-        values = torch.zeros_like(self.shira_weight)
-        values[kept] = self.shira_weight.detach()[torch.isin(self.positions, positions, assume_unique=True)]
+        """Move to another mask of the same size: entries in both masks keep their values, new ones start at zero.
+
+        So does what belongs to an entry: its gradient, and what an optimizer that has made a step remembers of it.
+        """
+        here = torch.isin(positions, self.positions, assume_unique=True)
+        there = torch.isin(self.positions, positions, assume_unique=True)
+        gradient = [] if self.shira_weight.grad is None else [self.shira_weight.grad]
         with torch.no_grad():
-            self.shira_weight.copy_(values)
+            for numbers in (*moments(self.shira_weight), *gradient, self.shira_weight):
+                moved = torch.zeros_like(numbers)
+                moved[here] = numbers[there]
+                numbers.copy_(moved)
         self.positions = positions
         self._pattern = None
 

@@ -182,6 +182,16 @@ def find_mask(name: str) -> MaskFn | None:
     return _BUILT_IN.get(name) or _REGISTERED.get(name)
 
 
+def mask_name(mask_fn: MaskFn) -> str | None:
+    """The name of that mask function, or None where it is registered under none.
+
+    >>> mask_name(find_mask("struct"))
+    'struct'
+    """
+    known = {**_REGISTERED, **_BUILT_IN}
+    return next((name for name, other in known.items() if other is mask_fn), None)
+
+
 def register_mask(name: str) -> Callable[[MaskFn], MaskFn]:
     """Decorator: make ``mask_fn(base_layer, r, **kwargs)`` the mask type ``name``. Running it again replaces it.
 

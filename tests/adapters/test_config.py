@@ -1,9 +1,12 @@
 """Every field, default and rule of a config, and the round trip through PEFT's ``adapter_config.json``."""
 
+import copy
 import dataclasses
 import json
+import pickle
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import peft
@@ -346,7 +349,8 @@ def test_a_mask_function_does_not_come_from_a_file() -> None:
 
 def test_a_config_is_compared_and_shown_by_what_a_file_holds() -> None:
     config = ShiraConfig(mask_fn=magnitude_mask, auto_mapping={"parent_library": "transformers"})
-    assert config == ShiraConfig() and "mask_fn" not in repr(config) and "auto_mapping" not in repr(config)
+    assert config == ShiraConfig(mask_type="magnitude")
+    assert "mask_fn" not in repr(config) and "auto_mapping" not in repr(config)
 
 
 def test_what_json_has_no_form_for_is_not_written(tmp_path: Path) -> None:
@@ -367,3 +371,148 @@ def test_another_kind_of_config_is_refused(peft_type: object) -> None:
         AdapterConfig.from_dict({"peft_type": peft_type})
     with pytest.raises(ConfigError, match="`peft_type` is 'LORA'; expected 'SHIRA'"):
         ShiraConfig.from_dict({"peft_type": "LORA"})
+
+
+def first_ones(base_layer: nn.Module, r: int) -> Tensor:
+    mask = torch.zeros_like(base_layer.weight)
+    mask.view(-1)[: r * sum(mask.shape)] = 1
+    return mask
+
+
+def last_ones(base_layer: nn.Module, r: int) -> Tensor:
+    return first_ones(base_layer, r).flip(0, 1)
+
+
+def square_config(**fields: object) -> ShiraConfig:
+    return ShiraConfig(r=2, target_modules=["lin1"], random_seed=0, **fields)
+
+
+def trained(config: ShiraConfig) -> tuple[Tensor, str, str]:
+    """The positions that train, the mask type that is recorded, and the one that is saved."""
+    torch.manual_seed(0)
+    model = get_peft_model(MLP(), config)
+    (layer,) = layers(model)
+    recorded = model.peft_config["default"]
+    return layer.adapters["default"].positions, recorded.mask_type, recorded.to_dict()["mask_type"]
+
+
+def assigned(name: str = "magnitude", **fields: object) -> ShiraConfig:
+    config = square_config(**fields)
+    config.mask_type = name
+    return config
+
+
+def assigned_function(mask_fn: Callable[..., Tensor], **fields: object) -> ShiraConfig:
+    config = square_config(**fields)
+    config.mask_fn = mask_fn
+    return config
+
+
+CHOSEN: dict[str, tuple[Callable[[], ShiraConfig], str]] = {
+    "given": (lambda: square_config(mask_type="magnitude"), "magnitude"),
+    "assigned": (assigned, "magnitude"),
+    "assigned twice": (lambda: assigned("random", mask_type="magnitude"), "random"),
+    "assigned over an own function": (lambda: assigned(mask_fn=first_ones), "magnitude"),
+    "replaced": (lambda: dataclasses.replace(square_config(), mask_type="magnitude"), "magnitude"),
+    "replaced by the default": (
+        lambda: dataclasses.replace(square_config(mask_type="magnitude"), mask_type="random"), "random"
+    ),
+    "something else replaced": (
+        lambda: dataclasses.replace(square_config(mask_type="magnitude"), inference_mode=True), "magnitude"
+    ),
+    "function replaced": (lambda: dataclasses.replace(square_config(), mask_fn=magnitude_mask), "magnitude"),
+    "copied": (lambda: square_config().copy(mask_type="magnitude"), "magnitude"),
+    "copied over an own function": (lambda: square_config(mask_fn=first_ones).copy(mask_type="random"), "random"),
+    "copied with a function": (lambda: square_config().copy(mask_fn=magnitude_mask), "magnitude"),
+    "a function of a name": (lambda: square_config(mask_fn=magnitude_mask), "magnitude"),
+    "a function of a name, assigned": (lambda: assigned_function(magnitude_mask), "magnitude"),
+    "deeply copied": (lambda: copy.deepcopy(assigned()), "magnitude"),
+    "pickled": (lambda: pickle.loads(pickle.dumps(assigned())), "magnitude"),
+    "asdict and back": (lambda: ShiraConfig(**dataclasses.asdict(assigned())), "magnitude"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", CHOSEN)
+def test_the_mask_that_trains_is_the_one_that_is_recorded(how: str) -> None:
+    make, name = CHOSEN[how]
+    positions, recorded, saved = trained(make())
+    assert torch.equal(positions, trained(square_config(mask_type=name))[0])
+    assert recorded == saved == name
+    assert make().mask_fn is find_mask(name)
+
+
+OWN: dict[str, Callable[[], ShiraConfig]] = {
+    "given": lambda: square_config(mask_fn=first_ones),
+    "assigned": lambda: assigned_function(first_ones),
+    "assigned beside a name": lambda: assigned_function(first_ones, mask_type="magnitude"),
+    "copied": lambda: square_config(mask_fn=first_ones).copy(r=2),
+    "copied with it": lambda: square_config().copy(mask_fn=first_ones),
+    "replaced": lambda: dataclasses.replace(square_config(mask_fn=first_ones), inference_mode=True),
+    "instead of another": lambda: square_config(mask_fn=last_ones).copy(mask_fn=first_ones),
+}
+
+
+@pytest.mark.parametrize("how", OWN)
+def test_an_own_function_is_not_recorded_under_the_name_of_another(how: str) -> None:
+    positions, recorded, saved = trained(OWN[how]())
+    assert positions.tolist() == list(range(80))
+    assert recorded == saved == "custom"
+
+
+def test_an_own_function_keeps_the_name_that_was_announced_for_it() -> None:
+    with pytest.warns(UserWarning, match="is not recognized"):
+        config = square_config(mask_type="mine")
+    config.mask_fn = first_ones
+    assert trained(config)[1:] == ("mine", "mine")
+    assert trained(square_config(mask_type="mine", mask_fn=first_ones))[1:] == ("mine", "mine")
+
+
+def test_a_name_that_does_not_exist_trains_nothing() -> None:
+    for config in (assigned("nonsense"), assigned("nonsense", mask_fn=first_ones)):
+        assert config.mask_fn is None
+        with pytest.raises(ConfigError, match="`mask_type='nonsense'` has no function"):
+            get_peft_model(MLP(), config)
+
+
+def test_two_masks_in_one_config_are_refused() -> None:
+    message = (
+        "`mask_type='magnitude'` is a mask of its own, and `mask_fn` is another. Give one of them, or your function "
+        "another name."
+    )
+    for make in (
+        lambda: square_config(mask_type="magnitude", mask_fn=first_ones),
+        lambda: dataclasses.replace(square_config(mask_fn=first_ones), mask_type="magnitude"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            make()
+        assert str(caught.value) == message
+
+
+def test_values_that_cannot_be_are_refused_when_they_are_assigned_too() -> None:
+    config = square_config()
+    with pytest.raises(ConfigError, match="`mask_type` should be a name such as 'random'; got 7"):
+        config.mask_type = 7
+    with pytest.raises(ConfigError, match=r"`mask_fn` should be a function \(base_layer, r, \*\*kwargs\); got 'mine'"):
+        config.mask_fn = "mine"
+    assert config.mask_type == "random" and config.mask_fn is random_mask
+
+
+def test_a_mask_that_is_registered_again_is_the_new_one_in_older_configs_too() -> None:
+    register_mask("mine")(first_ones)
+    config = square_config(mask_type="mine")
+    register_mask("mine")(last_ones)
+    assert trained(config)[0].tolist() == trained(square_config(mask_type="mine"))[0].tolist() == list(range(320, 400))
+    assert config.copy(r=3).mask_fn is last_ones
+
+
+@pytest.mark.parametrize("make", [assigned, lambda: square_config().copy(mask_type="magnitude")])
+def test_set_mask_takes_the_mask_that_the_config_names(make: Callable[[], ShiraConfig]) -> None:
+    torch.manual_seed(0)
+    model = get_peft_model(MLP(), square_config(mask_fn=first_ones))
+    model.set_mask("default", make())
+    (layer,) = layers(model)
+    assert torch.equal(layer.adapters["default"].positions, trained(square_config(mask_type="magnitude"))[0])
+    assert model.peft_config["default"].mask_type == "magnitude"
+    model.set_mask("default", square_config(mask_fn=last_ones))
+    assert layer.adapters["default"].positions.tolist() == list(range(320, 400))
+    assert model.peft_config["default"].mask_type == "custom"

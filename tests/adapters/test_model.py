@@ -239,3 +239,15 @@ def test_a_saved_module_is_no_target() -> None:
         ConfigError, match=r"`modules_to_save`: no module is named 'head'. The top ones are lin0, lin1, lin2"
     ):
         model.add_adapter("second", ShiraConfig(r=1, target_modules=["lin1"], modules_to_save=["head"]))
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_who_takes_the_base_model_for_a_backbone_gets_hidden_states(labels: bool) -> None:
+    model, ids = adapted(tiny_opt(), ShiraConfig(r=1, target_modules=["q_proj"], random_seed=0)).eval(), tokens()
+    inputs = {"input_ids": ids, "labels": ids} if labels else {"input_ids": ids}
+    output = model.base_model(**inputs, use_cache=False)
+    assert torch.equal(model.get_output_embeddings()(output.last_hidden_state), output.logits)
+    plain = model(**inputs, use_cache=False)
+    assert torch.equal(plain.logits, output.logits) and "hidden_states" not in plain
+    assert isinstance(model.base_model(**inputs, return_dict=False), tuple)
+    assert "last_hidden_state" not in model.base_model(**inputs, output_hidden_states=False)
