@@ -8,7 +8,7 @@ from torch import nn
 
 from shira_lab.adapters.model import PeftModel
 from shira_lab.adapters.modules_to_save import ModulesToSaveWrapper
-from shira_lab.errors import AdapterError
+from shira_lab.errors import AdapterError, expect
 from shira_lab.layers import AdapterLayer
 
 
@@ -50,6 +50,7 @@ def get_layer_status(model: nn.Module) -> list[LayerStatus]:
     Raises:
         AdapterError: when there is none.
     """
+    expect(model, nn.Module, "model", "a torch.nn.Module", AdapterError)
     found = []
     for name, module in (model.base_model if isinstance(model, PeftModel) else model).named_modules():
         if not isinstance(module, AdapterLayer | ModulesToSaveWrapper):

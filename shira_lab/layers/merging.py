@@ -38,8 +38,7 @@ class Mergeable(nn.Module):
     def __init__(self, base_layer: nn.Module, in_place: bool) -> None:
         super().__init__()
         self.base_layer = base_layer
-        # Not a child: its parts are, by their names in PEFT, such as lora_A.<adapter>.
-        self.__dict__["adapters"] = nn.ModuleDict()
+        self.__dict__["adapters"] = nn.ModuleDict()  # no child: its parts are, under PEFT's names
         self.active_adapters: list[str] = []
         self.merged_adapters: list[str] = []
         self.disable_adapters = False

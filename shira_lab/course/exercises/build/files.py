@@ -60,7 +60,9 @@ def _examine(answer: Solution) -> Pictures:
         if not close(loaded(**batch).output, model(**batch).output):
             raise Wrong("The files load, and the model with them gives other outputs than yours.")
     rows, columns = tensors[f"{PREFIX}{TARGETS[0]}.shira_indices"]
-    mask = torch.zeros(layer_at(model, TARGETS[0]).base_layer.weight.shape).index_put((rows, columns), torch.ones(len(rows)))
+    mask = torch.zeros(layer_at(model, TARGETS[0]).base_layer.weight.shape).index_put(
+        (rows, columns), torch.ones(len(rows))
+    )
     return {f"{TARGETS[0]}, as the file has it": mask_picture(mask)}
 
 
@@ -68,14 +70,20 @@ def _has_the_keys(tensors: dict[str, Tensor]) -> None:
     wanted = {f"{PREFIX}{path}.{part}" for path in TARGETS for part in ("shira_weight", "shira_indices")}
     others, missing = sorted(tensors.keys() - wanted), sorted(wanted - tensors.keys())
     if any(name.endswith(("base_layer.weight", "base_layer.bias")) for name in others):
-        raise Wrong("The file holds the base layers, too: an adapter's file holds v and its places alone, and is small.")
+        raise Wrong(
+            "The file holds the base layers, too: an adapter's file holds v and its places alone, and is small."
+        )
     if others and f"{PREFIX}{others[0]}" in wanted:
         raise Wrong(f"The name {others[0]} lacks PEFT's beginning: it puts {PREFIX} before the path of each layer.")
     if missing and missing[0].endswith("shira_indices") and not any("indices" in name for name in tensors):
-        raise Wrong(f"The places are not in the file: write {missing[0]}, rows and columns (2, k). The seed alone does not give them back for every mask.")
+        raise Wrong(
+            f"The places are not in the file: write {missing[0]}, rows and columns (2, k). The seed alone does not give them back for every mask."
+        )
     if missing or others:
         named = f" and {others[0]} is none of PEFT's names" if others else ""
-        raise Wrong(f"The file has no tensor {missing[0]}{named}." if missing else f"{others[0]} is none of PEFT's names.")
+        raise Wrong(
+            f"The file has no tensor {missing[0]}{named}." if missing else f"{others[0]} is none of PEFT's names."
+        )
 
 
 def _is_the_layers(tensors: dict[str, Tensor], path: str, layer: Any) -> None:
@@ -85,9 +93,13 @@ def _is_the_layers(tensors: dict[str, Tensor], path: str, layer: Any) -> None:
     if indices.shape == (k, 2):
         raise Wrong(f"shira_indices has shape ({k}, 2): PEFT has all rows first and then all columns, (2, {k}).")
     if indices.shape != (2, k):
-        raise Wrong(f"shira_indices holds a row and a column for each entry, (2, {k}); yours has shape {tuple(indices.shape)}.")
+        raise Wrong(
+            f"shira_indices holds a row and a column for each entry, (2, {k}); yours has shape {tuple(indices.shape)}."
+        )
     if indices.dtype != torch.int32:
-        raise Wrong(f"shira_indices is {indices.dtype}; PEFT has torch.int32, half of the bytes of int64 and enough for any row.")
+        raise Wrong(
+            f"shira_indices is {indices.dtype}; PEFT has torch.int32, half of the bytes of int64 and enough for any row."
+        )
     if torch.equal(indices.flip(0), expected.int()):
         raise Wrong("shira_indices has the columns before the rows: row p // n comes first, and then column p % n.")
     if values.shape != (k,):
@@ -98,10 +110,16 @@ def _is_the_layers(tensors: dict[str, Tensor], path: str, layer: Any) -> None:
         if found == own:
             return  # another order, of both alike
         if sorted(found) == sorted(own):
-            raise Wrong("The values stand in another order than their places: number p of shira_weight belongs to column p of shira_indices.")
-        raise Wrong(f"shira_indices of {path} holds other places than the layer's: position p is row p // n, column p % n, with n the columns of its weight, {n}.")
+            raise Wrong(
+                "The values stand in another order than their places: number p of shira_weight belongs to column p of shira_indices."
+            )
+        raise Wrong(
+            f"shira_indices of {path} holds other places than the layer's: position p is row p // n, column p % n, with n the columns of its weight, {n}."
+        )
     if close(values.sort().values, layer.shira_weight.sort().values) and not torch.equal(values, layer.shira_weight):
-        raise Wrong("The values stand in another order than their places: number p of shira_weight belongs to column p of shira_indices.")
+        raise Wrong(
+            "The values stand in another order than their places: number p of shira_weight belongs to column p of shira_indices."
+        )
     if not torch.equal(values, layer.shira_weight):
         raise Wrong("shira_weight holds other numbers than the layer's v: the values alone, not W + S.")
 
@@ -119,7 +137,11 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _has_the_fields(config: dict[str, Any]) -> None:
     for name, value in FIELDS.items():
         if name not in config:
-            why = "it says which method the file is of" if name == "peft_type" else "without it nobody can make the adapter"
+            why = (
+                "it says which method the file is of"
+                if name == "peft_type"
+                else "without it nobody can make the adapter"
+            )
             raise Wrong(f"{CONFIG} lacks `{name}`: {why}.")
         if config[name] != value:
             raise Wrong(f"{CONFIG} has `{name}` {config[name]!r}; expected {value!r}.")

@@ -139,7 +139,9 @@ def _is_the_gradient_of_v(dv: Tensor, dense: Tensor, positions: Tensor, tokens: 
     if close(dv.sort().values, expected.sort().values):
         raise Wrong(f"The right entries of G in another order: entry number p of dv belongs to positions[p]. {tried}")
     if close(dv, dense.t().flatten()[positions]):
-        raise Wrong(f"These are entries of x^T dy: a position counts the rows of W, outputs, and its columns, inputs. {tried}")
+        raise Wrong(
+            f"These are entries of x^T dy: a position counts the rows of W, outputs, and its columns, inputs. {tried}"
+        )
     raise Wrong(f"dv differs from dense autograd's entries of G = dy^T x at the positions. {tried}")
 
 

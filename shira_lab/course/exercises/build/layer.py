@@ -53,7 +53,9 @@ def _examine_sum(answer: Solution) -> Pictures:
 def _is_the_sum(found: object, weight: Tensor, before: Tensor, positions: Tensor, v: Tensor) -> None:
     tried = f"(Tried: a weight of shape {tuple(weight.shape)}, {weight.dtype}.)"
     if not torch.equal(weight, before):
-        raise Wrong(f"Your function writes into W, and the base model is lost. `put` makes a copy, `put_` does not. {tried}")
+        raise Wrong(
+            f"Your function writes into W, and the base model is lost. `put` makes a copy, `put_` does not. {tried}"
+        )
     if not isinstance(found, Tensor):
         raise Wrong(f"Return W + S; yours is of type {type(found).__name__}. {tried}")
     if found.shape != weight.shape:
@@ -72,10 +74,15 @@ def _is_the_sum(found: object, weight: Tensor, before: Tensor, positions: Tensor
     if close(here, v) and not close(found[~others], weight[~others]):
         raise Wrong(f"This is S alone: add it to W. {tried}", pictures)
     if close(here, v):
-        raise Wrong(f"At the positions stands v in the place of W + v: take what stands there, and add v. {tried}", pictures)
+        raise Wrong(
+            f"At the positions stands v in the place of W + v: take what stands there, and add v. {tried}", pictures
+        )
     if close(here, (weight.take(positions) - v).to(weight.dtype)):
         raise Wrong(f"This is W - S. {tried}", pictures)
-    raise Wrong(f"Other entries than those at the positions have changed: position p is row p // n, column p % n. {tried}", pictures)
+    raise Wrong(
+        f"Other entries than those at the positions have changed: position p is row p // n, column p % n. {tried}",
+        pictures,
+    )
 
 
 def _examine_layer(answer: Any) -> Pictures:
@@ -98,7 +105,9 @@ def _holds_what_it_needs(layer: Any, k: int, entries: int) -> None:
         )
     if v.shape != (k,):
         all_of_it = " As many as W has: then nothing is saved." if v.numel() == entries else ""
-        raise Wrong(f"`shira_weight` should hold k = {k} numbers, one for each position; yours has {v.numel()}.{all_of_it}")
+        raise Wrong(
+            f"`shira_weight` should hold k = {k} numbers, one for each position; yours has {v.numel()}.{all_of_it}"
+        )
     if v.dtype != torch.float32:
         raise Wrong(
             f"`shira_weight` is {v.dtype}: in half precision, a small step of training is lost in rounding. Keep it in "
@@ -133,7 +142,9 @@ def _multiplies_with_the_sum(layer: Any, base: nn.Linear, positions: Tensor) -> 
     weight = add_sparse(base.weight, positions, layer.shira_weight)
     found, expected = layer(x), nn.functional.linear(x, weight, base.bias)
     if close(found, base(x)):
-        raise Wrong(f"`shira_weight` has changed, and y has not: W + S must be made in `forward`, at each call. {tried}")
+        raise Wrong(
+            f"`shira_weight` has changed, and y has not: W + S must be made in `forward`, at each call. {tried}"
+        )
     if not close(found, expected):
         raise Wrong(f"y is not x (W + S)^T + b, with v at the layer's positions. {tried}")
     if not torch.equal(layer.base_layer.weight, base.weight):

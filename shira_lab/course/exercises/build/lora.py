@@ -61,7 +61,9 @@ def _begins_as_the_base(layer: Any, base: nn.Linear, x: Tensor, tried: str) -> N
             f"Let A be random. {tried}"
         )
     if not close(layer(x), base(x)):
-        raise Wrong(f"Before any training the layer should be the base layer: BA = 0, so one of both begins at zero. {tried}")
+        raise Wrong(
+            f"Before any training the layer should be the base layer: BA = 0, so one of both begins at zero. {tried}"
+        )
     if float(layer.A.detach().abs().max()) > 3 * 5 / layer.A.shape[1] ** 0.5:
         raise Wrong(f"A is large: its numbers should be of size 1 / sqrt(n), or a first step of B is a leap. {tried}")
 

@@ -92,7 +92,8 @@ def _are_the_positions_of(seed: int, positions: Tensor, m: int, n: int, r: int) 
     if torch.equal(positions, expected):
         return
     pictures = {
-        title: mask_picture(to_mask(found, randn(m, n))) for title, found in (("yours", positions), ("expected", expected))
+        title: mask_picture(to_mask(found, randn(m, n)))
+        for title, found in (("yours", positions), ("expected", expected))
     }
     sorted_ = positions.sort().values
     if torch.equal(sorted_, expected):

@@ -76,7 +76,8 @@ def batches(count: int = STEPS) -> list[dict[str, Tensor]]:
     """As many batches for :class:`Small`, all different."""
     dice = torch.Generator().manual_seed(0)
     return [
-        {"tokens": torch.randint(20, (4, 6), generator=dice), "wanted": randn(4, 6, 8, seed=seed)} for seed in range(count)
+        {"tokens": torch.randint(20, (4, 6), generator=dice), "wanted": randn(4, 6, 8, seed=seed)}
+        for seed in range(count)
     ]
 
 
@@ -108,7 +109,9 @@ def _examine_injection(answer: Solution) -> Pictures:
             f"`model.set_submodule(path, ...)`. The names are {', '.join(NAMES)}; the first path is {TARGETS[0]}."
         )
     if missing:
-        raise Wrong(f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} still nn.Linear; the names are {', '.join(NAMES)}.")
+        raise Wrong(
+            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} still nn.Linear; the names are {', '.join(NAMES)}."
+        )
     others = [path for path in replaced if path not in TARGETS]
     if others:
         raise Wrong(
@@ -119,7 +122,9 @@ def _examine_injection(answer: Solution) -> Pictures:
     for path in TARGETS:
         weight = layer_at(before, path).weight
         if not torch.equal(layer_at(model, path).positions, mask_positions(weight, R, SEED)):
-            raise Wrong(f"The positions in {path} are not those of its own weight, r and seed: call `mask_positions` for each layer.")
+            raise Wrong(
+                f"The positions in {path} are not those of its own weight, r and seed: call `mask_positions` for each layer."
+            )
     batch = batches(1)[0]
     if not close(model(**batch).output, before(**batch).output):
         raise Wrong("The adapted model does not begin as the base model: is each layer built on the layer it replaces?")
@@ -158,12 +163,16 @@ def _examine_loop(answer: Loop) -> Pictures:
     if not close(found, expected):
         raise Wrong(_which_loop(found, start))
     if not close(torch.tensor(losses), torch.tensor(expected_losses)):
-        raise Wrong("The losses are not those of the batches before their steps: keep the loss that you call `backward` on.")
+        raise Wrong(
+            "The losses are not those of the batches before their steps: keep the loss that you call `backward` on."
+        )
     return {}
 
 
 def _values(model: nn.Module) -> Tensor:
-    return torch.cat([parameter.detach() for name, parameter in model.named_parameters() if name.endswith("shira_weight")])
+    return torch.cat(
+        [parameter.detach() for name, parameter in model.named_parameters() if name.endswith("shira_weight")]
+    )
 
 
 def _after(loop: Loop, model: nn.Module) -> tuple[Any, Tensor]:
@@ -210,16 +219,24 @@ def _loop(
 
 
 WRONG_LOOPS: dict[Loop, str] = {
-    _loop(forgets=False): "Each step goes along the gradients of all steps so far: they add up until `optimizer.zero_grad()`.",
-    _loop(anew=True): "The optimizer is made anew for each step, and forgets what it has seen: make it once, before the loop.",
+    _loop(
+        forgets=False
+    ): "Each step goes along the gradients of all steps so far: they add up until `optimizer.zero_grad()`.",
+    _loop(
+        anew=True
+    ): "The optimizer is made anew for each step, and forgets what it has seen: make it once, before the loop.",
     _loop(optimizer_type=torch.optim.SGD): "This is the path of SGD: take `torch.optim.AdamW`, as the library does.",
-    _loop(optimizer_type=torch.optim.Adam): "This is the path of Adam: AdamW also shrinks what it trains a little in each step.",
+    _loop(
+        optimizer_type=torch.optim.Adam
+    ): "This is the path of Adam: AdamW also shrinks what it trains a little in each step.",
     _loop(repeats=True): "Every step is made on the first batch: take the next one each time.",
 }
 
 INJECT = Exercise(
     solution=inject,
-    check=judged(_examine_injection, "Each layer with one of the names, no other, and r(m + n) trained entries in each."),
+    check=judged(
+        _examine_injection, "Each layer with one of the names, no other, and r(m + n) trained entries in each."
+    ),
     difficulty="medium",
     minutes=10,
     stub_says=(

@@ -56,7 +56,9 @@ def _are_plain(model: nn.Module, call: str) -> None:
     for path in TARGETS:
         layer = model.get_submodule(path)
         if hasattr(layer, "shira_weight"):
-            raise Wrong(f"{path} is still a ShiraLinear: put an nn.Linear there, `model.set_submodule(path, ...)`. {call}")
+            raise Wrong(
+                f"{path} is still a ShiraLinear: put an nn.Linear there, `model.set_submodule(path, ...)`. {call}"
+            )
         if not isinstance(layer, nn.Linear):
             raise Wrong(f"{path} is of type {type(layer).__name__}; an nn.Linear was there at first. {call}")
 
