@@ -11,9 +11,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, get_args
 
+from shira_lab.cli.adapters import add_out, check_out
 from shira_lab.errors import ShiraError
 from shira_lab.masks import mask_types
 from shira_lab.masks.calibration import Reduction
@@ -81,7 +81,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
             **_value(name, option),
             help=f"{text} (default: {defaults_shown[name]})",
         )
-    train.add_argument("--out", type=Path, required=True, help="folder of the result")
+    add_out(train)
     train.add_argument(
         "--resume",
         action="store_true",
@@ -118,11 +118,13 @@ def _finetune(asked: argparse.Namespace) -> int:
     from shira_lab.training.summary import summary
 
     settings = _settings(asked)
+    resume = asked.resume or last_checkpoint(asked.out) is not None
+    if not resume:
+        check_out(asked)
     processes = PartialState(cpu=not torch.cuda.is_available())
     with processes.local_main_process_first():  # which downloads it, if it has to be
         model, tokenizer = load_model(settings.model)
     model.to(processes.device)
-    resume = asked.resume or last_checkpoint(asked.out) is not None
     if resume and not asked.regardless:
         check_fits(model, tokenizer, settings)
     elif not asked.regardless:

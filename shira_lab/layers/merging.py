@@ -33,10 +33,13 @@ class Mergeable(nn.Module):
         in_place: whether the weight may be written; not where others hold its memory.
     """
 
+    adapters: nn.ModuleDict
+
     def __init__(self, base_layer: nn.Module, in_place: bool) -> None:
         super().__init__()
         self.base_layer = base_layer
-        self.adapters = nn.ModuleDict()
+        # Not a child: its parts are, by their names in PEFT, such as lora_A.<adapter>.
+        self.__dict__["adapters"] = nn.ModuleDict()
         self.active_adapters: list[str] = []
         self.merged_adapters: list[str] = []
         self.disable_adapters = False

@@ -65,9 +65,9 @@ def finetune(
     history.texts = stories.corpus.about
     with tempfile.TemporaryDirectory() as nowhere, _quiet():
         arguments = _arguments(settings, model, output, nowhere)
+        history.parameters = sum(p.numel() for p in model.parameters())
         trained = make_trainable(model, settings, stories.samples(settings.calibration_samples))
         history.trainable = sum(p.numel() for p in trained.parameters() if p.requires_grad)
-        history.parameters = sum(p.numel() for name, p in model.named_parameters() if ".adapters." not in name)
         if not processes.is_main_process:
             on_event = None
         elif on_event is None:

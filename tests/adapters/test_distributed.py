@@ -92,5 +92,5 @@ def test_only_the_first_process_writes_and_speaks(together: tuple[Path, str, str
     assert out.count("Written to") == 1
     assert err.count("`batch_size` is 3, which 2 processes cannot share equally; choose a multiple.") == 1
     assert [(folder / f"codes-{rank}").read_text() for rank in (0, 1)] == ["0 2", "0 2"]
-    names = {"adapter_config.json", "adapter_model.safetensors", "history.json", "report.html"}
+    names = {"README.md", "adapter_config.json", "adapter_model.safetensors", "history.json", "report.html"}
     assert {file.name for file in (folder / "run").iterdir()} == names

@@ -66,7 +66,7 @@ def test_a_folder_holds_the_last_form_that_was_saved_alone(saved: Path) -> None:
         (PICKLE_NAME, {"safe_serialization": False}),
     ):
         model.save_pretrained(saved, **options)
-        assert sorted(path.name for path in saved.iterdir()) == sorted(["adapter_config.json", name])
+        assert sorted(path.name for path in saved.iterdir()) == sorted(["README.md", "adapter_config.json", name])
     with pytest.raises(StorageError, match="`compact=True` writes safetensors; leave `safe_serialization` at True"):
         model.save_pretrained(saved, safe_serialization=False, compact=True)
 

@@ -209,7 +209,7 @@ def test_a_checkpoint_of_an_adapter_holds_no_weights_of_the_model(tmp_path: Path
     assert {"adapter_model.safetensors", "adapter_config.json", "history.json", "optimizer.pt"} <= found[-1]
     assert not {"model.safetensors", "pytorch_model.bin"} & found[-1]
     assert {file.name for file in tmp_path.iterdir()} == {
-        "adapter_model.safetensors", "adapter_config.json", "history.json"
+        "README.md", "adapter_model.safetensors", "adapter_config.json", "history.json"
     }  # fmt: skip
     again = PeftModel.from_pretrained(tiny_lm(), tmp_path)
     assert same_bits(adapter_tensors(again.base_model, "default"), learned(result))
