@@ -23,7 +23,7 @@ export GOMP_SPINCOUNT := 1000
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help lab dashboard demo test lint unit coverage mutants rooms notebooks browser links bench clean
+.PHONY: help lab dashboard demo test lint unit coverage mutants rooms settings notebooks browser links bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -66,6 +66,9 @@ rooms: $(VENV)/.ready-test  ## draw the rooms of the package and count what ther
 
 links: $(VENV)/.ready-test  ## write the links that need the repository's address
 	$(BIN)/python scripts/links.py
+
+settings: $(VENV)/.ready-test  ## write the table of training settings into docs/settings.md
+	$(BIN)/python scripts/settings_page.py
 
 notebooks: $(VENV)/.ready-test  ## run every lesson and compare what it prints with what is stored
 	$(BIN)/python -m pytest notebooks --nbval --nbval-current-env

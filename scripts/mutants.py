@@ -37,7 +37,10 @@ ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "mutants"
 EXPLAINED = ROOT / "tests" / "mutants.md"
 
-MUTATED = ("adapters/config.py", "masks", "layers", "adapters/storage", "adapters/targets.py")
+MUTATED = (
+    "adapters/config.py", "masks", "layers", "adapters/storage", "adapters/targets.py", "analysis/overlap.py",
+    "course/masks",
+)  # fmt: skip
 #: The tests of these modules that need no process of their own, no training and no large model.
 TESTS = (
     "adapter_layer", "avoid", "bad_arguments", "choices", "compact", "config", "drawn_masks", "gradients",

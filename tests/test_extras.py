@@ -70,7 +70,7 @@ def without(packages: list[str], statement: str) -> str:
          'course needs anywidget, plotly: pip install "shira-lab[course]".'),
         (["transformers"], "import shira_lab; shira_lab.load_model",
          'models needs transformers: pip install "shira-lab[train]".'),
-        (["accelerate"], "from shira_lab.training.history import Settings",
+        (["accelerate"], "from shira_lab.training.settings import Settings",
          'training needs accelerate: pip install "shira-lab[train]".'),
     ],
 )  # fmt: skip

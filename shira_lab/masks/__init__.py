@@ -1,14 +1,6 @@
 """Masks: which entries of a weight train. ``mask_fn(base_layer, r, **kwargs)`` gives a binary mask of r(m + n) ones."""
 
-from shira_lab.masks.builtin import (
-    block_mask,
-    gradient_mask,
-    magnitude_mask,
-    random_mask,
-    row_col_mask,
-    snip_mask,
-    struct_mask,
-)
+from shira_lab.masks.builtin import gradient_mask, magnitude_mask, random_mask, snip_mask
 from shira_lab.masks.function import (
     MaskFn,
     MaskFunction,
@@ -19,6 +11,7 @@ from shira_lab.masks.function import (
     register_mask,
 )
 from shira_lab.masks.published import columns_mask, gradient_block_mask, lift_mask, smallest_mask
+from shira_lab.masks.structured import block_mask, row_col_mask, struct_mask
 
 __all__ = [
     "MaskFn",

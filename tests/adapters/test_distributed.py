@@ -11,7 +11,8 @@ from tiny_lm import save_tiny_lm
 
 from shira_lab.models.hub import load_model
 from shira_lab.training.finetune import finetune
-from shira_lab.training.history import History, Settings
+from shira_lab.training.history import History
+from shira_lab.training.settings import Settings
 
 # Run by each process: what it learned goes into a file of its own, so that processes can be compared.
 SCRIPT = """
@@ -23,7 +24,7 @@ from shira_lab.cli import main
 from shira_lab.models.hub import load_model
 from shira_lab.adapters.storage.adapter import adapter_tensors
 from shira_lab.training.finetune import finetune
-from shira_lab.training.history import Settings
+from shira_lab.training.settings import Settings
 
 folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
 short = Settings(model=str(folder / "model"), steps=2, batch_size=4, eval_every=2, eval_stories=2, sample_tokens=4, r=2)

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from tiny import MLP, adapted, fill_randomly, layers, same_bits, snapshot
+from tiny import adapted, fill_randomly, layers, mlp, run, same_bits, snapshot
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -25,16 +25,6 @@ LORA = LoraConfig(r=2, target_modules=["lin0", "lin1"])
 CONFIGS = [SHIRA, LORA, SHIRA.copy(modules_to_save=["lin2"]), SHIRA.copy(rank_pattern={"lin1": 3})]
 CARD, WEIGHTS, CONFIG = "README.md", "adapter_model.safetensors", "adapter_config.json"
 INDICES, VALUES = "base_model.model.lin1.shira_indices", "base_model.model.lin1.shira_weight"
-
-
-def mlp() -> MLP:
-    torch.manual_seed(0)
-    return MLP()
-
-
-def run(model: nn.Module) -> Tensor:
-    with torch.no_grad():
-        return model(torch.linspace(-1, 1, 40).view(4, 10))
 
 
 @pytest.fixture
