@@ -1,4 +1,4 @@
-# Two commands: `make lab` opens the first lesson, `make test` runs every check.
+# Two commands: `make lab` copies the lessons into lessons/ and opens the first, `make test` runs every check.
 # Both make .venv on their first run, of the files whose hashes are in locks/, and do no set-up on the second.
 
 LESSON := notebooks/01-start-here.ipynb
@@ -17,23 +17,19 @@ endif
 # Another package index for PyTorch alone, for example a CUDA build's. Empty: a CPU build, wherever pip finds one.
 TORCH_INDEX :=
 
-# Jupyter refuses to run as root unless told to.
-AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
-
 # Threads that wait look for work for some microseconds and then sleep. Looking longer, they would take the time of the
 # working ones on busy or few cores; asleep at once, small operations would wait for them to wake (5 times slower).
 export GOMP_SPINCOUNT := 1000
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help lab dashboard demo test lint unit coverage mutants rooms notebooks browser bench clean
+.PHONY: help lab dashboard demo test lint unit coverage mutants rooms settings notebooks browser links bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
-lab: $(VENV)/.ready-lab  ## open JupyterLab on the first lesson
-	@echo "JupyterLab opens the first lesson in your browser. Where none opens, copy the address below. Stop with Ctrl-C."
-	@$(BIN)/jupyter lab --ip=127.0.0.1 --log-level=WARN --KernelManager.transport_encryption=auto $(AS_ROOT) --LabApp.default_url=/lab/tree/$(LESSON)
+lab: $(VENV)/.ready-lab  ## open JupyterLab on the first lesson, in a copy of the lessons of your own, lessons/
+	@$(BIN)/shira-lab lab lessons
 
 dashboard: $(VENV)/.ready-dashboard  ## show all apps on one page, for a lecture
 	@echo "The dashboard opens in your browser. Where none opens, copy the address below. Stop with Ctrl-C."
@@ -67,6 +63,12 @@ mutants: $(VENV)/.ready-test  ## put mistakes into the source and see that tests
 
 rooms: $(VENV)/.ready-test  ## draw the rooms of the package and count what there is to read
 	$(BIN)/python scripts/rooms.py
+
+links: $(VENV)/.ready-test  ## write the links that need the repository's address
+	$(BIN)/python scripts/links.py
+
+settings: $(VENV)/.ready-test  ## write the table of training settings into docs/settings.md
+	$(BIN)/python scripts/settings_page.py
 
 notebooks: $(VENV)/.ready-test  ## run every lesson and compare what it prints with what is stored
 	$(BIN)/python -m pytest notebooks --nbval --nbval-current-env

@@ -18,10 +18,9 @@ from benchmarks.memory import peak_resident
 from shira_lab.models.hub import load_model
 from shira_lab.training.finetune import finetune
 from shira_lab.training.forecast import forecast
-from shira_lab.training.history import Settings
 from shira_lab.training.machine import resident
-from shira_lab.training.trial import seconds_per_step
-from shira_lab.training.trial_measurement import seconds_per_measurement
+from shira_lab.training.outlook import seconds_per_measurement, seconds_per_step
+from shira_lab.training.settings import Settings
 
 MODELS = ("embedded", "opt-125m's shape")
 METHODS = ("shira", "lora", "full")

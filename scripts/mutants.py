@@ -37,19 +37,20 @@ ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "mutants"
 EXPLAINED = ROOT / "tests" / "mutants.md"
 
-MUTATED = ("adapters/config.py", "masks", "layers", "adapters/storage", "adapters/targets.py")
-#: numba compiles these loops; a mutant of them would take seconds to compile, and coverage does not see their lines.
-LEFT_OUT = "loops.py"
+MUTATED = (
+    "adapters/config.py", "masks", "layers", "adapters/storage", "adapters/targets.py", "analysis/overlap.py",
+    "course/masks",
+)  # fmt: skip
 #: The tests of these modules that need no process of their own, no training and no large model.
 TESTS = (
-    "adapter_layer", "avoid", "bad_arguments", "choices", "compact", "compiled", "config", "drawn_masks", "gradients",
+    "adapter_layer", "avoid", "bad_arguments", "choices", "compact", "config", "drawn_masks", "gradients",
     "gradients_around", "killed_saves", "layers", "mask_repairs", "masks", "mixed_batches", "model", "model_refusals",
     "overlap", "pattern", "peft_arguments", "peft_parity", "scale", "state_dicts", "storage", "targets", "task_heads",
     "tensor_files",
 )  # fmt: skip
 #: What these tests import beside shira_lab, imported once for all mutants.
 LIBRARIES = (
-    "accelerate", "hypothesis.stateful", "numba", "peft", "regex", "safetensors.torch", "scipy.ndimage",
+    "accelerate", "hypothesis.stateful", "peft", "regex", "safetensors.torch", "scipy.ndimage",
     "scipy.sparse.csgraph", "scipy.stats", "transformers.models.gpt2.modeling_gpt2",
     "transformers.models.opt.modeling_opt",
 )  # fmt: skip
@@ -134,8 +135,7 @@ def measure() -> int:
 
 def all_files() -> list[Path]:
     places = [ROOT / "shira_lab" / name for name in MUTATED]
-    files = [file for place in places for file in (sorted(place.glob("*.py")) if place.is_dir() else [place])]
-    return [file for file in files if file.name != LEFT_OUT]
+    return [file for place in places for file in (sorted(place.glob("*.py")) if place.is_dir() else [place])]
 
 
 def mutants_of(file: Path) -> Iterator[Mutant]:

@@ -1,13 +1,13 @@
 """The errors of the package, and the checks of arguments that several calls share.
 
 The errors are one family: ``except ShiraError`` catches them all. Every message names the field or layer, what came,
-what was expected, and what to do about it. The family derives from ``ValueError`` because that is what PEFT raises in
-the same places.
+what was expected, and what to do about it. They are ``ValueError``s, as PEFT's in the same places.
 """
 
-import math
 import os
 import reprlib
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,12 +34,18 @@ class StorageError(ShiraError):
     """An adapter file or folder cannot be read, or does not fit the model."""
 
 
-def expect(value: Any, kind: type[T], name: str, expected: str, error: type[ShiraError] = ConfigError) -> T:
-    """Return ``value`` if it is of this kind.
+class MissingExtra(ImportError, ShiraError):
+    """A part of the package needs packages that are not installed; the message names the extra that brings them."""
 
-    Raises:
-        ShiraError: of the class ``error``, with the ``name`` of the argument and what was ``expected``.
-    """
+
+def need_extra(part: str, extra: str, *packages: str) -> None:
+    """Raise MissingExtra where ``part`` of the package is imported without the packages that its extra brings."""
+    if missing := [package for package in packages if find_spec(package) is None]:
+        raise MissingExtra(f'{part} needs {", ".join(missing)}: pip install "shira-lab[{extra}]".')
+
+
+def expect(value: Any, kind: type[T], name: str, expected: str, error: type[ShiraError] = ConfigError) -> T:
+    """Return ``value`` if it is of this kind, or raise ``error`` with the argument's name and what was expected."""
     if not isinstance(value, kind):
         raise error(f"`{name}` should be {expected}; got {reprlib.repr(value)}.")
     return value
@@ -47,10 +53,7 @@ def expect(value: Any, kind: type[T], name: str, expected: str, error: type[Shir
 
 def is_finite(number: Any) -> bool:
     """Whether this is a number, no bool, that a float can hold."""
-    try:
-        return isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
-    except OverflowError:
-        return False
+    return isinstance(number, int | float) and not isinstance(number, bool) and abs(number) <= sys.float_info.max
 
 
 def check_seed(seed: Any) -> int:

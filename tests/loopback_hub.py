@@ -18,9 +18,12 @@ class LoopbackHub(ThreadingHTTPServer):
 
     Attributes:
         status: what every request but the first knock is answered with, instead of its content.
-        hang_at: "listing", or the name of a file of which half comes, and then nothing.
+        hang_at: "listing", or the name of a file of which half comes once, and then nothing.
         break_at: the name of a file whose connection is cut after a third of what was asked for, ``breaks`` times.
         forged: the name of a file that comes with other content than announced.
+        names_alone: the listing says neither sizes nor digests, as a mirror's.
+        together: a listing comes when as many as this barrier waits for have asked for it.
+        tags: what files are announced to be known by, instead of their checksums.
         ranges: what was asked of each file, in order.
     """
 
@@ -32,6 +35,9 @@ class LoopbackHub(ThreadingHTTPServer):
         self.status = 200
         self.hang_at = self.break_at = self.forged = ""
         self.breaks = 0
+        self.names_alone = False
+        self.together = threading.Barrier(1)
+        self.tags: dict[str, str] = {}
         self.ranges: dict[str, list[str | None]] = {}
         self.waiting = threading.Event()
 
@@ -45,7 +51,13 @@ class _Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_HEAD(self) -> None:
-        self._send(200, b"")
+        name, _, file = unquote(urlsplit(self.path).path)[1:].partition(f"/resolve/{COMMIT}/")
+        if not file:
+            self._send(200, b"")
+        elif self.server.status != 200:
+            self._send(self.server.status, b"")
+        else:
+            self._announce(self.server.models[name] / file)
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
@@ -66,9 +78,20 @@ class _Answer(BaseHTTPRequestHandler):
         elif name not in self.server.models:
             self._send(404, b"{}")
         else:
-            siblings = [_announced(file) for file in sorted(self.server.models[name].iterdir())]
+            self.server.together.wait(200)
+            siblings = [_listed(file) for file in sorted(self.server.models[name].iterdir())]
+            if self.server.names_alone:
+                siblings = [{"rfilename": sibling["rfilename"]} for sibling in siblings]
             content = {"id": name, "modelId": name, "sha": COMMIT, "private": False, "tags": [], "siblings": siblings}
             self._send(200, json.dumps(content).encode())
+
+    def _announce(self, path: Path) -> None:
+        tag = self.server.tags.get(path.name) or _tag(path)
+        self.send_response(200)
+        self.send_header("ETag", f'"{tag}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("Content-Length", str(path.stat().st_size))
+        self.end_headers()
 
     def _give(self, path: Path) -> None:
         content = path.read_bytes()
@@ -82,7 +105,7 @@ class _Answer(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(rest)))
         self.end_headers()
         if path.name == self.server.hang_at:
-            self.wfile.write(rest[: len(rest) // 2])
+            self.wfile.write(b"" if wanted else rest[: len(rest) // 2])
             self.server.waiting.wait(30)
         elif path.name == self.server.break_at and self.server.breaks > 0:
             self.server.breaks -= 1
@@ -101,12 +124,19 @@ class _Answer(BaseHTTPRequestHandler):
         pass
 
 
-def _announced(file: Path) -> dict[str, object]:
+def _tag(file: Path) -> str:
+    """What the hub knows a file by: SHA-256 of a large one, git's SHA-1 of another."""
     content = file.read_bytes()
-    git = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-    sibling: dict[str, object] = {"rfilename": file.name, "size": len(content), "blobId": git}
     if len(content) >= LARGE:
-        sibling["lfs"] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
+        return hashlib.sha256(content).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def _listed(file: Path) -> dict[str, object]:
+    size = file.stat().st_size
+    sibling: dict[str, object] = {"rfilename": file.name, "size": size, "blobId": _tag(file)}
+    if size >= LARGE:
+        sibling["lfs"] = {"sha256": _tag(file), "size": size, "pointerSize": 134}
     return sibling
 
 

@@ -109,6 +109,8 @@ TABLE: list[tuple[Call, str]] = [
     (lambda m: get_peft_model(m, config()), "This model has adapters already; use `add_adapter` on it, or `unload`"),
     (lambda m: m.add_adapter("new", None), NO_CONFIG + "None."),
     (lambda _: shira_lab.inject_adapter_in_model("x", MLP()), NO_CONFIG + "'x'."),
+    (lambda _: shira_lab.get_layer_status(3), "`model` should be a torch.nn.Module; got 3."),
+    (lambda _: shira_lab.get_model_status(MLP()), "No adapter layers found in the model: pass a PeftModel, or"),
     (lambda m: m.add_adapter("default", config()), "Adapter with name default already exists; delete it first or ch"),
     (lambda m: m.add_adapter("a.b", config()), "'a.b'" + BAD_NAME),
     (lambda m: m.add_adapter("a/b", config()), "'a/b'" + BAD_NAME),

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from links import badges
 
 ROOT = Path(__file__).parent.parent
 BINDER = ROOT / "binder"
@@ -42,6 +43,7 @@ def test_start_hands_over_to_the_command_it_is_given() -> None:
 
 
 def test_the_badge_opens_the_first_lesson() -> None:
-    slug = PROJECT["urls"]["Homepage"].removeprefix("https://github.com/")
-    address = f"https://mybinder.org/v2/gh/{slug}/HEAD?urlpath=lab/tree/notebooks/01-start-here.ipynb"
-    assert address in (ROOT / "README.md").read_text(encoding="utf-8")
+    """Where the repository has an address; README has no badge while it has none (tests/test_links.py)."""
+    address = "https://mybinder.org/v2/gh/someone/tales/HEAD?urlpath=lab/tree/notebooks/01-start-here.ipynb"
+    assert f"]({address})" in badges("https://github.com/someone/tales")
+    assert (ROOT / "notebooks" / "01-start-here.ipynb").is_file()

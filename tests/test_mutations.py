@@ -2,6 +2,7 @@
 
 import ast
 
+from mutants import EXPLAINED, TESTS, all_files, mutants_of
 from mutations import mutants
 
 SOURCE = '''
@@ -54,3 +55,14 @@ def test_operators_conditions_values_and_calls_are_exchanged() -> None:
 def test_what_only_people_and_mypy_read_is_left_alone() -> None:
     untouched = ('"""A docstring."""', "import torch", '"""Another."""', "assert x is not None")
     assert all(changes(line) == set() for line in untouched)
+
+
+def test_the_page_of_accepted_mutants_names_only_mutants_that_exist() -> None:
+    lines = EXPLAINED.read_text(encoding="utf-8").splitlines()
+    named = {line.strip() for line in lines if line.startswith("    shira_lab/")}
+    made = {str(mutant) for file in all_files() for mutant in mutants_of(file)}
+    assert named and not named - made, "lines of tests/mutants.md to take out, or to write anew"
+
+
+def test_the_tests_that_meet_the_mutants_exist() -> None:
+    assert set(TESTS) <= {path.stem.removeprefix("test_") for path in EXPLAINED.parent.rglob("test_*.py")}

@@ -4,6 +4,7 @@ A notebook that was never executed passes any comparison of outputs, as there is
 """
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -34,6 +35,18 @@ def outputs(path: Path) -> list[NotebookNode]:
     return [output for cell in code_cells(path) for output in cell.outputs]
 
 
+NUMBERS = ("four", "five", "six", "seven", "eight", "nine")
+READING = re.compile(rf"[Rr]eading takes ({'|'.join(NUMBERS)}) minutes")
+FOLDED = re.compile(r"<details>.*?</details>", re.DOTALL)
+WORDS_A_MINUTE = 200
+
+
+def words_to_read(path: Path) -> int:
+    """In the prose of a lesson. What is folded can be skipped, and exercises have minutes of their own."""
+    prose = [FOLDED.sub("", cell.source) for cell in read(path).cells if cell.cell_type == "markdown"]
+    return sum(len(text.split()) for text in prose if "Your turn" not in text)
+
+
 def test_there_is_a_first_lesson() -> None:
     assert NOTEBOOKS and NOTEBOOKS[0].name == "01-start-here.ipynb"
 
@@ -47,6 +60,28 @@ def test_every_cell_was_run_once_from_top_to_bottom(path: Path) -> None:
 @every_notebook
 def test_no_cell_ended_in_an_error_or_a_warning(path: Path) -> None:
     assert not [output for output in outputs(path) if output.output_type == "error" or output.get("name") == "stderr"]
+
+
+@every_notebook
+def test_a_lesson_keeps_its_promise_of_minutes(path: Path) -> None:
+    promised = READING.search(read(path).cells[0].source)
+    assert promised, "say in the first cell how long reading takes"
+    minutes = NUMBERS.index(promised[1]) + 4
+    assert words_to_read(path) <= WORDS_A_MINUTE * minutes
+
+
+@every_notebook
+def test_what_is_folded_has_a_title_and_is_unfolded_again(path: Path) -> None:
+    for cell in read(path).cells:
+        assert cell.source.count("<details>") == len(FOLDED.findall(cell.source)) == cell.source.count("</summary>\n\n")
+
+
+LINK = re.compile(r"^Next: .*\[.+\]\((.+\.ipynb)\)", re.MULTILINE)
+
+
+@pytest.mark.parametrize(("path", "following"), [*pairwise(NOTEBOOKS)], ids=lambda path: path.stem)
+def test_a_lesson_leads_to_the_next_one(path: Path, following: Path) -> None:
+    assert LINK.findall(read(path).cells[-1].source) == [following.name]
 
 
 @every_notebook

@@ -14,6 +14,9 @@ import psutil
 import pytest
 from lab_server import ROOT, free_port, wait_for
 
+from shira_lab.cli.lab import jupyter_options
+from shira_lab.course.lessons import lessons
+
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -26,11 +29,16 @@ def recipe(target: str, program: str) -> list[str]:
     return shlex.split(line)
 
 
+def test_make_lab_opens_a_copy_that_git_ignores() -> None:
+    assert recipe("lab", "shira-lab")[1:] == ["lab", "lessons"]
+    assert "/lessons/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
 @pytest.mark.parametrize(
-    ("target", "program", "ip"), [("lab", "jupyter", "--ip"), ("dashboard", "voila", "--Voila.ip")]
+    ("command", "ip"),
+    [(jupyter_options(Path("lessons"), no_browser=False), "--ip"), (recipe("dashboard", "voila"), "--Voila.ip")],
 )
-def test_make_binds_to_loopback_and_switches_no_protection_off(target: str, program: str, ip: str) -> None:
-    command = recipe(target, program)
+def test_servers_bind_to_loopback_and_switch_no_protection_off(command: list[str], ip: str) -> None:
     assert f"{ip}=127.0.0.1" in command
     assert not [word for word in command if any(name in word for name in ("token", "password", "disable_check_xsrf"))]
 
@@ -38,14 +46,13 @@ def test_make_binds_to_loopback_and_switches_no_protection_off(target: str, prog
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[psutil.Process, str, Path]]:
     """The server of `make lab`, with no browser, on a port of its own: process, address, folder of its run files."""
-    port, command = free_port(), recipe("lab", "jupyter")
-    options = ["--no-browser", "--allow-root", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
-    folders = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER_")} | folders
+    port = free_port()
+    settings = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
+    settings |= {"JUPYTER_PORT": str(port), "JUPYTER_PORT_RETRIES": "0"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER_")} | settings
+    command = [sys.executable, "-m", "shira_lab.cli", "lab", str(tmp_path / "lessons"), "--no-browser"]
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "jupyter", *command[1:], *options], cwd=ROOT, env=environment, stdout=log, stderr=log
-        )
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         try:
             wait_for(f"http://127.0.0.1:{port}/api", process, tmp_path / "log")
             yield psutil.Process(process.pid), f"http://127.0.0.1:{port}", tmp_path / "RUNTIME"
@@ -73,4 +80,5 @@ def test_the_lab_listens_on_loopback_alone_and_asks_for_its_token(server: tuple[
     for path in ("/api/contents", "/api/kernels", "/api/sessions", "/api/terminals"):
         assert status(address + path) == 403, path
         assert status(address + path, "0" * 48) == 403, path
-    assert status(f"{address}/api/contents", facts["token"]) == 200
+    for lesson in lessons():
+        assert status(f"{address}/api/contents/{lesson.name}?content=0", facts["token"]) == 200

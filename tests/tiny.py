@@ -26,6 +26,18 @@ class MLP(nn.Module):
         return self.lin2(torch.relu(self.lin1(torch.relu(self.lin0(x)))))
 
 
+def mlp(dtype: torch.dtype = torch.float32) -> MLP:
+    """The same model at each call."""
+    torch.manual_seed(0)
+    return MLP().to(dtype)
+
+
+@torch.no_grad()
+def run(model: nn.Module) -> Tensor:
+    """The output of an MLP for four inputs."""
+    return model(torch.linspace(-1, 1, 40).view(4, 10).to(next(model.parameters()).dtype))
+
+
 def opt_config(**changes: object) -> OPTConfig:
     sizes = {"vocab_size": 50, "hidden_size": 16, "word_embed_proj_dim": 16, "ffn_dim": 24, "num_attention_heads": 2}
     tokens = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "max_position_embeddings": 32}

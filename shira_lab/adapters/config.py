@@ -11,27 +11,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
+from shira_lab.adapters.mask_choice import KeptName, MaskChoice
 from shira_lab.adapters.patterns import all_of, check_patterns, first_match, names_or_pattern
 from shira_lab.adapters.storage.files import read_json, write_atomic
-from shira_lab.adapters.tasks import TaskType
+from shira_lab.adapters.tasks import PeftType, TaskType
+from shira_lab.adapters.unknown import takes_pefts_fields
 from shira_lab.budget import check_r
 from shira_lab.errors import ConfigError, StorageError, check_seed, expect, is_finite
-from shira_lab.masks import MaskFn, find_mask, mask_types
-from shira_lab.masks.function import mask_name
+from shira_lab.masks import MaskFn, mask_types
 
 CONFIG_NAME = "adapter_config.json"
 #: The fields of a :class:`ShiraConfig` that say which positions train.
 MASK_FIELDS = ("mask_type", "random_seed", "seed_per_layer", "avoid", "mask_kwargs", "mask_fn")
-#: The mask type of a function that no name was given for.
-OWN_MASK = "custom"
-
-# Options of features that are off, which PEFT's LoraConfig writes all the same.
-_PEFT_ALWAYS_WRITES = [("megatron_core", "megatron.core"), ("qalora_group_size", 16)]
 
 
+#: ``init_lora_weights`` of PEFT's that are not offered here, and say nothing about an adapter that has been trained:
+#: unlike "pissa" and its kind they left the base weights alone.
+STARTS_OF_FILES = ("eva", "orthogonal")
+
+
+@takes_pefts_fields
 @dataclass
 class AdapterConfig:
-    """What SHiRA and LoRA configs share.
+    """What SHiRA and LoRA configs share. Further fields of PEFT's are taken at PEFT's default.
 
     Args:
         r: size of the adapter: r(m + n) trainable numbers for an (m, n) weight.
@@ -48,7 +50,8 @@ class AdapterConfig:
         scale_pattern: scale by layer, as ``rank_pattern``.
         task_type: a :class:`~shira_lab.adapters.tasks.TaskType`, or None. The head of a classification or question
             answering model is added to ``modules_to_save``, because nobody has trained it yet.
-        extra: fields of a file that this package does not know, kept for the round trip.
+        base_model_name_or_path, revision: which model the adapter is for; recorded when it is put on one.
+        auto_mapping: the class of that model and where it comes from, for PEFT's ``AutoPeftModel``.
     """
 
     peft_type: ClassVar[str] = ""
@@ -68,7 +71,7 @@ class AdapterConfig:
     task_type: str | None = None
     base_model_name_or_path: str | None = None
     revision: str | None = None
-    extra: dict[str, Any] = field(default_factory=dict, repr=False)
+    auto_mapping: dict[str, str] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.r = check_r(self.r)
@@ -107,10 +110,10 @@ class AdapterConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``adapter_config.json``: plain JSON values, sets as sorted lists."""
-        out: dict[str, Any] = {"peft_type": self.peft_type, **self.extra}
+        out: dict[str, Any] = {"peft_type": self.peft_type}
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            if f.name in ("extra", "mask_fn") or (f.name in self._beyond_peft and value == _default(f)):
+            if f.name == "mask_fn" or (f.name in self._beyond_peft and value == _default(f)):
                 continue
             out[f.name] = sorted(value) if isinstance(value, set) else value
         return out
@@ -141,40 +144,24 @@ class AdapterConfig:
     def from_dict(cls, content: dict[str, Any]) -> Self:
         """The config of this content; called on :class:`AdapterConfig`, ``peft_type`` chooses the class.
 
-        Fields that are unknown here are kept in ``extra``; those that say something are named in a warning.
-
         Raises:
-            ConfigError: when ``peft_type`` is another one, or a field's value cannot work.
+            ConfigError: when ``peft_type`` is another one, a field's value cannot work, or an unknown field has one.
         """
         kinds = {kind.peft_type: kind for kind in (cls, *cls.__subclasses__()) if kind.peft_type}
         kind = kinds.get(str(content.get("peft_type")))
         if kind is None:
-            expected = " or ".join(map(repr, kinds))
+            expected = " or ".join(f"'{name}'" for name in kinds)
             raise ConfigError(f"`peft_type` is {content.get('peft_type')!r}; expected {expected}.")
-        known = {f.name for f in dataclasses.fields(kind)} - {"extra", "mask_fn"}
-        extra = {name: value for name, value in content.items() if name not in known | {"peft_type"}}
-        loud = sorted(name for name, value in extra.items() if not kind._says_nothing(name, value))
-        if loud:
-            warnings.warn(f"{kind.__name__} does not know {', '.join(loud)}; kept, but without effect.", stacklevel=2)
-        return kind(**{name: value for name, value in content.items() if name in known}, extra=extra)
-
-    @classmethod
-    def _says_nothing(cls, name: str, value: Any) -> bool:
-        """Whether an unknown field may be ignored silently: it is empty, or one that PEFT always writes."""
-        return not value or (name, value) in _PEFT_ALWAYS_WRITES or name in ("peft_version", "auto_mapping")
+        return kind(**content)
 
     def copy(self, **changes: Any) -> Self:
         """A config with some fields changed."""
         return dataclasses.replace(self, **changes)
 
 
-class _Kept(str):
-    """A mask type as a config keeps it. One that a caller gives is a plain string: ``dataclasses.replace`` hands over
-    what was kept and what was given alike, and given beside another mask's function, the name decides."""
-
-
+@takes_pefts_fields
 @dataclass
-class ShiraConfig(AdapterConfig):
+class ShiraConfig(MaskChoice, AdapterConfig):
     """SHiRA: train r(m + n) entries of each targeted (m, n) weight, at the positions of a mask.
 
     Args:
@@ -195,13 +182,13 @@ class ShiraConfig(AdapterConfig):
         ConfigError: for a value that cannot work, naming the field.
     """
 
-    peft_type: ClassVar[str] = "SHIRA"
+    peft_type: ClassVar[str] = PeftType.SHIRA
     _beyond_peft: ClassVar[frozenset[str]] = AdapterConfig._beyond_peft | {
         "exclude_modules", "layers_to_transform", "rank_pattern", "seed_per_layer", "avoid", "mask_kwargs"
     }  # fmt: skip
 
     r: int = 32
-    mask_type: str = _Kept("random")
+    mask_type: str = KeptName("random")
     random_seed: int | None = None
     seed_per_layer: bool = False
     avoid: list[str] = field(default_factory=list)
@@ -225,7 +212,7 @@ class ShiraConfig(AdapterConfig):
             warnings.warn(
                 f"`mask_type='{self.mask_type}'` is not recognized; known are {', '.join(mask_types())}. Please supply "
                 "your own masking function by calling `config.mask_fn = my_mask_fn`.",
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def copy(self, **changes: Any) -> Self:
@@ -234,40 +221,12 @@ class ShiraConfig(AdapterConfig):
             changes = {"mask_fn": None, **changes}
         return super().copy(**changes)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "mask_type" and "_own_mask" in vars(self):
-            vars(self).update(mask_type=_Kept(_check_mask_type(value)), _own_mask=None)
-        else:
-            super().__setattr__(name, value)
-
-    def _get_mask_fn(self) -> MaskFn | None:
-        own: MaskFn | None = vars(self)["_own_mask"]
-        return own or find_mask(self.mask_type)
-
-    def _set_mask_fn(self, mask_fn: MaskFn | None) -> None:
-        """``__init__`` comes here last, so from then on mask type and function belong together."""
-        if mask_fn is not None and not callable(mask_fn):
-            raise ConfigError(f"`mask_fn` should be a function (base_layer, r, **kwargs); got {mask_fn!r}.")
-        mask_type = _check_mask_type(self.mask_type)
-        given = not isinstance(mask_type, _Kept)
-        name = mask_name(mask_fn) if mask_fn else None
-        own = mask_fn if name is None else None
-        if own and find_mask(mask_type):
-            if given:
-                raise ConfigError(
-                    f"`mask_type='{mask_type}'` is a mask of its own, and `mask_fn` is another. Give one of them, or "
-                    "your function another name."
-                )
-            mask_type = OWN_MASK
-        elif name and not given:
-            mask_type = name
-        vars(self).update(mask_type=_Kept(mask_type), _own_mask=own)
-
 
 # A field that is computed: a dataclass takes it among its arguments, and a property says what it is.
-ShiraConfig.mask_fn = property(ShiraConfig._get_mask_fn, ShiraConfig._set_mask_fn)  # type: ignore[assignment]
+ShiraConfig.mask_fn = property(ShiraConfig.get_mask_fn, ShiraConfig.set_mask_fn)  # type: ignore[assignment]
 
 
+@takes_pefts_fields
 @dataclass
 class LoraConfig(AdapterConfig):
     """LoRA (arXiv 2106.09685): W' = W + scaling * B A, with A (r, n), B (m, r), scaling = lora_alpha / r.
@@ -278,18 +237,19 @@ class LoraConfig(AdapterConfig):
         use_rslora: divide by sqrt(r) instead of r (arXiv 2312.03732).
         lora_dropout: dropout on the input of A while training.
         init_lora_weights: True starts B at zero and A as PEFT does (Kaiming uniform); "gaussian" draws A from
-            N(0, 1/r^2); False draws both, for tests.
+            N(0, 1/r^2); False draws both, for tests. A file may also say "eva" or "orthogonal", other starts of a
+            training that is over.
         alpha_pattern: lora_alpha by layer, as ``rank_pattern``.
         bias: only "none": biases stay frozen.
     """
 
-    peft_type: ClassVar[str] = "LORA"
+    peft_type: ClassVar[str] = PeftType.LORA
 
     r: int = 8
     lora_alpha: float = 8
     lora_dropout: float = 0.0
     use_rslora: bool = False
-    init_lora_weights: bool | Literal["gaussian"] = True
+    init_lora_weights: bool | Literal["gaussian", "eva", "orthogonal"] = True
     alpha_pattern: dict[str, float] = field(default_factory=dict)
     bias: str = "none"
 
@@ -301,7 +261,7 @@ class LoraConfig(AdapterConfig):
                 raise ConfigError(f"`lora_alpha` should be a number that is not negative; got {alpha!r}.")
         if not is_finite(self.lora_dropout) or not 0.0 <= self.lora_dropout < 1.0:
             raise ConfigError(f"`lora_dropout` should be in [0, 1); got {self.lora_dropout!r}.")
-        if self.init_lora_weights not in (True, False, "gaussian"):
+        if self.init_lora_weights not in (True, False, "gaussian", *STARTS_OF_FILES):
             raise ConfigError(
                 f"`init_lora_weights` should be True, False or 'gaussian'; got {self.init_lora_weights!r}."
             )
@@ -313,12 +273,6 @@ class LoraConfig(AdapterConfig):
         r = self.r_for(layer)
         alpha = first_match(self.alpha_pattern, layer, self.lora_alpha)
         return alpha / r**0.5 if self.use_rslora else alpha / r
-
-
-def _check_mask_type(mask_type: Any) -> str:
-    if not isinstance(mask_type, str):
-        raise ConfigError(f"`mask_type` should be a name such as 'random'; got {mask_type!r}.")
-    return mask_type
 
 
 def _default(f: "dataclasses.Field[Any]") -> Any:

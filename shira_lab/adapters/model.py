@@ -19,6 +19,7 @@ from shira_lab.adapters.taken import taken_entries
 from shira_lab.adapters.targets import find_targets
 from shira_lab.adapters.tree import ask_all
 from shira_lab.adapters.tuner import AdapterModel
+from shira_lab.adapters.unknown import refuse_unknown
 from shira_lab.adapters.weighted import add_weighted_adapter
 from shira_lab.errors import AdapterError, check_names, expect
 from shira_lab.layers import AdapterLayer
@@ -35,6 +36,7 @@ def get_peft_model(
     adapter_name: str = "default",
     calibration: Calibration | None = None,
     autocast_adapter_dtype: bool = True,
+    **others: Any,
 ) -> "PeftModel":
     """Freeze ``model``, put a first adapter on it, and activate it. The model's layers are replaced in place.
 
@@ -43,22 +45,17 @@ def get_peft_model(
             by layer path that :func:`~shira_lab.masks.calibration.calibrate` returns.
         autocast_adapter_dtype: keep the adapter's numbers in float32 where the layer's are float16 or bfloat16, because
             small steps of training would be rounded away in those.
+        others: further arguments of PEFT's, at their defaults.
 
     Raises:
         ShiraError: when the config does not fit the model; the model is as before.
     """
-    peft_model = PeftModel(model)
-    try:
-        peft_model.add_adapter(adapter_name, peft_config, calibration, autocast_adapter_dtype)
-        peft_model.base_model.set_adapter(adapter_name, inference_mode=peft_config.inference_mode)
-    except BaseException:  # an interrupt too: nobody else could take half-made layers out again
-        peft_model.unload()
-        raise
-    return peft_model
+    expect(peft_config, AdapterConfig, "peft_config", "a ShiraConfig or LoraConfig")
+    return PeftModel(model, peft_config, adapter_name, calibration, autocast_adapter_dtype, **others)
 
 
 class PeftModel(PretrainedMixin):
-    """A model with adapters.
+    """A model with adapters: none yet, or a first one as :func:`get_peft_model` puts it on.
 
     What is not defined here is the :class:`~shira_lab.adapters.tuner.AdapterModel`'s (``merge_adapter``, ``unload``,
     ``disable_adapter``, ``set_scale``, ...), and what that has not is the user's model's (``config``, ``device``, ...).
@@ -72,7 +69,14 @@ class PeftModel(PretrainedMixin):
     peft_config: dict[str, AdapterConfig]
     active_adapters: list[str]
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        peft_config: AdapterConfig | None = None,
+        adapter_name: str = "default",
+        *options: Any,
+        **others: Any,
+    ) -> None:
         super().__init__()
         expect(model, nn.Module, "model", "a torch.nn.Module", AdapterError)
         if any(isinstance(module, AdapterModel | AdapterLayer) for module in model.modules()):
@@ -80,6 +84,14 @@ class PeftModel(PretrainedMixin):
         self.base_model = AdapterModel(model)
         self.training = model.training
         self.__class__ = _with_signature_of(type(self), type(model))
+        if peft_config is None:
+            return
+        try:
+            self.add_adapter(adapter_name, peft_config, *options, **others)
+            self.base_model.set_adapter(adapter_name, inference_mode=peft_config.inference_mode)
+        except BaseException:  # an interrupt too: nobody else could take half-made layers out again
+            self.unload()
+            raise
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the two classes it was made of: the class of this object is made while running."""
@@ -131,8 +143,7 @@ class PeftModel(PretrainedMixin):
 
         The argument is PEFT's: the model to prepare, this one or the one below it.
         """
-        enable: Any = model.enable_input_require_grads
-        enable()
+        model.enable_input_require_grads()  # type: ignore[operator]
         return model
 
     # ---- adapters ---------------------------------------------------------------------------------------------------
@@ -148,8 +159,10 @@ class PeftModel(PretrainedMixin):
         peft_config: AdapterConfig,
         calibration: Calibration | None = None,
         autocast_adapter_dtype: bool = True,
+        **others: Any,
     ) -> None:
         """Put another adapter beside those that are there, not active. Arguments as for :func:`get_peft_model`."""
+        refuse_unknown("add_adapter", others, "Leave it out: kinds mix, and the config has the rest.", AdapterError)
         expect(peft_config, AdapterConfig, "peft_config", "a ShiraConfig or LoraConfig")
         gradients = self._gradients(peft_config, calibration)
         self.base_model.add_adapter(adapter_name, peft_config, gradients, autocast_adapter_dtype=autocast_adapter_dtype)
@@ -196,7 +209,7 @@ class PeftModel(PretrainedMixin):
         layers = {path: layer for path, layer in self.base_model.adapter_layers() if adapter_name in layer.adapters}
         gradients = self._gradients(peft_config, calibration, list(layers)) or {}
         base = {path: layer.clean_base_layer() for path, layer in layers.items()}
-        config = prepare_config(peft_config, list(base.values()))
+        config = prepare_config(self.base_model.model, peft_config, list(base.values()))
         taken = taken_entries(self.base_model.model, config, self.peft_config)
         positions = {
             path: draw_positions(path, base[path], config, gradients.get(path), taken.get(path)) for path in layers
@@ -249,8 +262,6 @@ def _with_signature_of(wrapper: type[PeftModel], model: type[nn.Module]) -> type
     transformers' Trainer asks the class which columns of a data set the model takes, and which of them are labels. It
     also looks for "QuestionAnswering" in the class's name, so the name holds that of the model.
     """
-    if (wrapper, model) in _MADE:
-        return _MADE[wrapper, model]
 
     def forward(self: PeftModel, *args: Any, **kwargs: Any) -> Any:
         return wrapper.forward(self, *args, **kwargs)
@@ -258,11 +269,9 @@ def _with_signature_of(wrapper: type[PeftModel], model: type[nn.Module]) -> type
     forward.__doc__ = wrapper.forward.__doc__
     forward.__signature__ = inspect.signature(model.forward)  # type: ignore[attr-defined]
     content = {"forward": forward, "__module__": __name__}
-    _MADE[wrapper, model] = type(f"{wrapper.__name__}[{model.__name__}]", (wrapper,), content)
-    return _MADE[wrapper, model]
+    return _MADE.setdefault((wrapper, model), type(f"{wrapper.__name__}[{model.__name__}]", (wrapper,), content))
 
 
 def _empty(wrapper: type[PeftModel], model: type[nn.Module]) -> PeftModel:
     """An object without its attributes, for unpickling and copying."""
-    cls = _with_signature_of(wrapper, model)
-    return cls.__new__(cls)
+    return object.__new__(_with_signature_of(wrapper, model))

@@ -93,7 +93,7 @@ def find_modules_to_save(model: nn.Module, names: list[str] | None) -> list[str]
     """The paths of the modules with these names (paths or their endings).
 
     Raises:
-        ConfigError: when a name matches nothing, or a module that carries adapters itself.
+        ConfigError: when a name matches nothing, or a module that carries adapters itself or is never called.
     """
     modules = [path for path, _ in walk(model, stop_at=(ModulesToSaveWrapper,))]
     paths: list[str] = []
@@ -103,7 +103,14 @@ def find_modules_to_save(model: nn.Module, names: list[str] | None) -> list[str]
             raise ConfigError(f"`modules_to_save`: no module is named '{name}'. The top ones are {_top(model)}.")
         paths += found
     for path in paths:
-        if any(isinstance(module, AdapterLayer) for module in model.get_submodule(path).modules()):
+        top = model.get_submodule(path)
+        if type(top).forward is nn.Module.forward:
+            inner = ", ".join(f"'{path}.{name}'" for name, _ in top.named_children()) or "none"
+            raise ConfigError(
+                f"`modules_to_save`: '{path}' is a {type(top).__name__}, which is never called itself, so a copy of it "
+                f"would not run. Name the modules inside it: {inner}."
+            )
+        if any(isinstance(module, AdapterLayer) for module in top.modules()):
             raise ConfigError(f"`modules_to_save`: '{path}' carries another adapter; delete that one first.")
     return paths
 

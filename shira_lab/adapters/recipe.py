@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from shira_lab.adapters.config import AdapterConfig, LoraConfig, ShiraConfig
+from shira_lab.adapters.config import STARTS_OF_FILES, AdapterConfig, LoraConfig, ShiraConfig
 from shira_lab.budget import check_budget
 from shira_lab.errors import ConfigError, MaskError
 from shira_lab.layers import LoraAdapter, ShiraAdapter
@@ -17,22 +17,36 @@ from shira_lab.masks.positions import draw_seed, is_conv1d, layer_seed, shape_of
 C = TypeVar("C", bound=AdapterConfig)
 
 
-def prepare_config(config: C, layers: list[nn.Module], draws: bool = True) -> C:
+def prepare_config(model: nn.Module, config: C, layers: list[nn.Module], new: bool = True) -> C:
     """The config as it will be used and recorded: a seed is drawn where none is given, fan_in_fan_out follows the
-    layers.
+    layers, and the model's name is noted unless the config says one.
 
     The caller's object is left alone, so that using it twice draws twice.
 
     Args:
-        draws: whether the masks come from this config; those of a loaded adapter do not, and it gets no seed.
+        new: whether values and masks come from this config; those of a loaded adapter do not, and it gets no seed.
+
+    Raises:
+        ConfigError: when values of a new adapter cannot start as the config says.
     """
     changes: dict[str, object] = {}
+    if new and isinstance(config, LoraConfig) and config.init_lora_weights in STARTS_OF_FILES:
+        raise ConfigError(
+            f"`init_lora_weights='{config.init_lora_weights}'` can be loaded, but a new adapter cannot start with it: "
+            "set True, False or 'gaussian'."
+        )
+    name = getattr(model, "name_or_path", None)
+    if config.base_model_name_or_path is None and isinstance(name, str) and name:
+        changes["base_model_name_or_path"] = name
+    if config.task_type is None and config.auto_mapping is None:
+        made = type(model)
+        changes["auto_mapping"] = {"base_model_class": made.__name__, "parent_library": made.__module__}
     stored_as_in_out = any(is_conv1d(layer) for layer in layers)
     if config.fan_in_fan_out != stored_as_in_out:
         kind = "Conv1D, whose weight is stored as (in, out)" if stored_as_in_out else "nn.Linear"
         warnings.warn(f"`fan_in_fan_out` is set to {stored_as_in_out}: the target is {kind}.", stacklevel=4)
         changes["fan_in_fan_out"] = stored_as_in_out
-    if draws and isinstance(config, ShiraConfig) and config.random_seed is None and _draws(config.mask_fn):
+    if new and isinstance(config, ShiraConfig) and config.random_seed is None and _draws(config.mask_fn):
         changes["random_seed"] = draw_seed()
     return config.copy(**changes)
 

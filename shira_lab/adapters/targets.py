@@ -69,7 +69,7 @@ def find_targets(model: nn.Module, config: AdapterConfig) -> dict[str, nn.Module
     modules = dict(base_modules(model))
     wanted = _wanted(model, config)
     if wanted == "all-linear":
-        head = _output_layer(model)
+        head = output_layer(model)
         linear = [path for path, module in modules.items() if is_linear(module) and path != head]
         paths = [path for path in linear if not _read_by(model, path)]
     else:
@@ -147,7 +147,7 @@ def layer_index(path: str) -> int | None:
     return None if index is None else int(index[1])
 
 
-def _output_layer(model: nn.Module) -> str | None:
+def output_layer(model: nn.Module) -> str | None:
     """The path of the head over the vocabulary, which "all-linear" leaves out, as in PEFT."""
     get = getattr(model, "get_output_embeddings", None)
     head = get() if callable(get) else None

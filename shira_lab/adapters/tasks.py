@@ -1,6 +1,13 @@
-"""What a model is trained for, in PEFT's words, and which of its modules are made anew for that task."""
+"""PEFT's words for kinds of adapters and for what a model is trained for, and the modules made anew for a task."""
 
 from enum import StrEnum
+
+
+class PeftType(StrEnum):
+    """The kinds of adapters, as ``adapter_config.json`` names them."""
+
+    SHIRA = "SHIRA"
+    LORA = "LORA"
 
 
 class TaskType(StrEnum):

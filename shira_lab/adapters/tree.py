@@ -22,7 +22,6 @@ def wrapped_modules(model: nn.Module) -> list[tuple[str, ModulesToSaveWrapper]]:
     return [(path, module) for path, module in _walk(model) if isinstance(module, ModulesToSaveWrapper)]
 
 
-
 def base_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """(path, module) of all modules, adapted layers shown as the base layers that they were."""
     for path, module in _walk(model):

@@ -3,7 +3,6 @@
 PEFT calls this object ``base_model``; the user's model is its ``model``.
 """
 
-import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -105,11 +104,11 @@ class AdapterModel(nn.Module):
         Raises:
             ConfigError, MaskError, AdapterError: when it cannot be done; the model is as before.
         """
-        self.check_new(name)
+        check_adapter_name(name, self.peft_config)
         config = with_task_head(self.model, config)
         targets = find_targets(self.model, config)
         warn_unmatched(self.model, config, targets, stacklevel=3)
-        config = prepare_config(config, list(targets.values()), draws=positions is None)
+        config = prepare_config(self.model, config, list(targets.values()), new=positions is None)
         taken = taken_entries(self.model, config, self.peft_config) if positions is None else {}
         made = {
             path: make_adapter(
@@ -187,13 +186,6 @@ class AdapterModel(nn.Module):
         for layer in layers:
             layer.set_scale(name, scale)
         self.peft_config[name] = self.peft_config[name].copy(scale=scale, scale_pattern={})
-
-    def recorded_config(self, name: str) -> AdapterConfig:
-        """The config as it is saved: with the scale that each layer has now."""
-        layers = [(path, layer.get_adapter(name)) for path, layer in self.adapter_layers() if name in layer.adapters]
-        scale = layers[0][1].scale
-        others = {f"^{re.escape(path)}": adapter.scale for path, adapter in layers if adapter.scale != scale}
-        return self.peft_config[name].copy(scale=scale, scale_pattern=others)
 
     # ---- on and off -------------------------------------------------------------------------------------------------
 
@@ -300,9 +292,6 @@ class AdapterModel(nn.Module):
         for name in names:
             if name not in self.peft_config:
                 raise AdapterError(f"Adapter {name} does not exist: this model has {list(self.peft_config) or 'none'}.")
-
-    def check_new(self, name: str) -> None:
-        check_adapter_name(name, self.peft_config)
 
 
 def _switch(module: AdapterLayer | ModulesToSaveWrapper, disable: bool) -> None:

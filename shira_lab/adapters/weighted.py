@@ -14,6 +14,7 @@ from torch import Tensor
 
 from shira_lab.adapters.combine import CombinationType, MajoritySignMethod, SparseDelta, check_combination, combine
 from shira_lab.adapters.config import AdapterConfig, ShiraConfig
+from shira_lab.adapters.names import check_adapter_name
 from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.budget import Shape, max_r, num_params
 from shira_lab.errors import AdapterError
@@ -36,7 +37,7 @@ def add_weighted_adapter(
 ) -> None:
     """See :meth:`shira_lab.adapters.model.PeftModel.add_weighted_adapter`."""
     model.check_known(adapters)
-    model.check_new(adapter_name)
+    check_adapter_name(adapter_name, model.peft_config)
     check_combination(len(adapters), weights, combination_type, density, majority_sign_method)
     _check_combinable([model.peft_config[name] for name in adapters], adapters)
     shapes: dict[str, Shape] = {}

@@ -10,10 +10,28 @@ from shira_lab.errors import ShiraError
 if TYPE_CHECKING:
     from shira_lab.adapters.model import PeftModel
 
+#: Files by which the folder of an adapter, of a run or of a model is known.
+RESULTS = ("adapter_config.json", "history.json", "config.json")
+
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("adapters", nargs="+", type=Path, metavar="ADAPTER", help="folder of a saved adapter")
     command.add_argument("--model", help="the model they are for (default: the one that the first adapter names)")
+
+
+def add_out(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--out", type=Path, required=True, help="folder of the result")
+    command.add_argument("--overwrite", action="store_true", default=False, help="replace a result that is there")
+
+
+def check_out(asked: argparse.Namespace) -> None:
+    """Raise ShiraError when the folder of the result holds one already, unless it may be replaced."""
+    there = [name for name in RESULTS if (asked.out / name).exists()]
+    if there and not asked.overwrite:
+        raise ShiraError(
+            f"{asked.out} holds a result already ({', '.join(there)}): choose another folder, or replace it with "
+            "--overwrite."
+        )
 
 
 def load_adapters(asked: argparse.Namespace) -> tuple["PeftModel", list[str]]:

@@ -11,56 +11,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
+from shira_lab.cli.adapters import add_out, check_out
 from shira_lab.errors import ShiraError
-from shira_lab.masks import mask_types
-from shira_lab.masks.calibration import Reduction
-from shira_lab.training.history import Method, Settings
-
-#: Settings by option; each option's help ends in the setting's default.
-OPTIONS: dict[str, tuple[str, str]] = {
-    "model": ("--model", '"embedded", a folder, or a name on the hub'),
-    "method": ("--method", "shira, lora, or full for all weights"),
-    "mask_type": ("--mask", "SHiRA's mask: which entries train"),
-    "calibration_samples": ("--calibration-samples", "stories by which gradient and snip masks choose"),
-    "reduction": ("--reduction", "their gradients: mean_abs is mean |g|, abs_mean is |mean g|"),
-    "r": ("--r", "size of the adapter: r(m + n) numbers for an (m, n) weight"),
-    "target_modules": ("--targets", "layers to adapt: their names, or all-linear"),
-    "world": (
-        "--world",
-        "whose stories to learn: sea, space or meadow; or real text: python, a text file, or a folder",
-    ),
-    "steps": ("--steps", "optimizer steps"),
-    "batch_size": ("--batch-size", "texts a step, over all processes"),
-    "max_length": ("--max-length", "tokens of a piece of real text"),
-    "gradient_accumulation_steps": (
-        "--gradient-accumulation-steps",
-        "parts in which a step's texts are read",
-    ),
-    "gradient_checkpointing": ("--gradient-checkpointing", "compute activations again instead of keeping them"),
-    "learning_rate": ("--lr", "peak learning rate"),
-    "seed": ("--seed", "of mask, initial values and stories; -1 draws one"),
-    "eval_every": ("--eval-every", "steps between two measurements"),
-    "prompt": ("--prompt", "beginning of the sample texts"),
-    "sample_tokens": ("--sample-tokens", "length of the sample texts, at most"),
-}
-TYPES = {
-    "calibration_samples": int,
-    "r": int,
-    "max_length": int,
-    "gradient_accumulation_steps": int,
-    "steps": int,
-    "batch_size": int,
-    "eval_every": int,
-    "sample_tokens": int,
-    "seed": int,
-    "learning_rate": float,
-}
-#: Argparse has no None on the command line.
-DRAW_SEED = -1
-CHOICES = {"method": get_args(Method), "mask_type": mask_types(), "reduction": get_args(Reduction)}
+from shira_lab.training.settings import Setting, Settings, option, settings_of
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -72,16 +27,8 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "Ctrl-C stops and keeps what was learned.",
         argument_default=argparse.SUPPRESS,
     )
-    defaults = Settings()
-    defaults_shown = {**vars(defaults), "learning_rate": "what suits the method"}
-    for name, (option, text) in OPTIONS.items():
-        train.add_argument(
-            option,
-            dest=name,
-            **_value(name, option),
-            help=f"{text} (default: {defaults_shown[name]})",
-        )
-    train.add_argument("--out", type=Path, required=True, help="folder of the result")
+    add_settings(train, Settings)
+    add_out(train)
     train.add_argument(
         "--resume",
         action="store_true",
@@ -94,14 +41,22 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     train.set_defaults(run=_finetune)
 
 
-def _value(name: str, option: str) -> dict[str, Any]:
+def add_settings(parser: argparse.ArgumentParser, kind: type) -> None:
+    """An option for each setting of ``kind``, a dataclass made like :class:`~shira_lab.training.settings.Settings`."""
+    for name, known in settings_of(kind).items():
+        parser.add_argument(
+            option(known), dest=name, **_value(known), help=f"{known.help} (default: {known.default_shown})"
+        )
+
+
+def _value(known: Setting) -> dict[str, Any]:
     """How the value of an option is read."""
-    if name == "gradient_checkpointing":
+    if known.type is bool:
         return {"action": "store_true"}
-    if name in CHOICES:
-        return {"choices": CHOICES[name]}
-    shown = option.lstrip("-").replace("-", "_").upper()
-    return {"type": TYPES.get(name, str), "nargs": "+" if name == "target_modules" else None, "metavar": shown}
+    if choices := known.choices or known.names():
+        return {"choices": choices}
+    shown = option(known).lstrip("-").replace("-", "_").upper()
+    return {"type": known.type, "nargs": "+" if known.several else None, "metavar": shown}
 
 
 def _finetune(asked: argparse.Namespace) -> int:
@@ -118,11 +73,13 @@ def _finetune(asked: argparse.Namespace) -> int:
     from shira_lab.training.summary import summary
 
     settings = _settings(asked)
+    resume = asked.resume or last_checkpoint(asked.out) is not None
+    if not resume:
+        check_out(asked)
     processes = PartialState(cpu=not torch.cuda.is_available())
     with processes.local_main_process_first():  # which downloads it, if it has to be
         model, tokenizer = load_model(settings.model)
     model.to(processes.device)
-    resume = asked.resume or last_checkpoint(asked.out) is not None
     if resume and not asked.regardless:
         check_fits(model, tokenizer, settings)
     elif not asked.regardless:
@@ -147,12 +104,13 @@ def _finetune(asked: argparse.Namespace) -> int:
 
 def _settings(asked: argparse.Namespace) -> Settings:
     """The settings that the options ask for, beside the defaults or, for a resumed run, those it was started with."""
-    given = {name: getattr(asked, name) for name in OPTIONS if hasattr(asked, name)}
-    if "target_modules" in given:
-        names = given["target_modules"]
-        given["target_modules"] = names[0] if names == ["all-linear"] else tuple(names)
-    if given.get("seed") == DRAW_SEED:
-        given["seed"] = None
+    given: dict[str, Any] = {}
+    for name, known in settings_of(Settings).items():
+        if hasattr(asked, name):
+            value = getattr(asked, name)
+            if known.several:
+                value = value[0] if value == [known.default] else tuple(value)
+            given[name] = None if value == known.nothing else value
     settings = Settings()
     if asked.resume:
         from shira_lab.training.checkpoints import checkpoint_to_resume

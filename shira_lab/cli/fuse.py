@@ -1,11 +1,10 @@
 """``shira-lab fuse``: make one SHiRA adapter out of several."""
 
 import argparse
-from pathlib import Path
 from typing import get_args
 
 from shira_lab.adapters.combine import CombinationType
-from shira_lab.cli.adapters import add_arguments, load_adapters
+from shira_lab.cli.adapters import add_arguments, add_out, check_out, load_adapters
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -19,13 +18,14 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     fuse.add_argument("--type", choices=get_args(CombinationType), default="linear", help="default: linear")
     fuse.add_argument("--density", type=float, help="share of each adapter's values to keep; not for linear")
     fuse.add_argument("--seed", type=int, default=0, help="of the values that dare keeps (default: 0)")
-    fuse.add_argument("--out", type=Path, required=True, help="folder of the result")
+    add_out(fuse)
     fuse.set_defaults(run=run)
 
 
 def run(asked: argparse.Namespace) -> int:
     import torch
 
+    check_out(asked)
     model, names = load_adapters(asked)
     weights = [1.0] * len(names) if asked.weights is None else asked.weights
     torch.manual_seed(asked.seed)

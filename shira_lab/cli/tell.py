@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from shira_lab.training.history import Settings
+from shira_lab.training.settings import Settings
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

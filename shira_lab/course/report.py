@@ -8,7 +8,7 @@ from pathlib import Path
 from shira_lab.adapters.model import PeftModel
 from shira_lab.adapters.storage.files import write_atomic
 from shira_lab.analysis.spectrum import spectrum
-from shira_lab.course.figures import Figure, mask_png, spectrum_figure, training_figure
+from shira_lab.course.figures import Figure, mask_png, ranks_in_words, spectrum_figure, training_figure
 from shira_lab.course.figures.theme import CONFIG, HEIGHT
 from shira_lab.layers import AdapterLayer, ShiraAdapter
 from shira_lab.training.finetuned import Finetuned
@@ -37,7 +37,8 @@ def write_report(path: Path, run: Finetuned, saved_bytes: int) -> None:
     title = f"{history.settings.label} on {history.settings.world}"
     body = [f"<h1>{html.escape(title)}</h1>", _table(summary(history, saved_bytes)), *_tales(run)]
     body += ["<h2>How it learned</h2>", *_figures([training_figure(history)])]
-    body += ["<h2>What the updates look like</h2>", *_figures([singular_values], first=False), *_mask(run)]
+    body += ["<h2>What the updates look like</h2>", *_figures([singular_values], first=False)]
+    body += [*_controls(run), *_mask(run)]
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{STYLE}</style></head><body>{''.join(body)}</body></html>"
@@ -66,6 +67,16 @@ def _figures(figures: Iterable[Figure], first: bool = True) -> list[str]:
         f"{figure.to_html(full_html=False, include_plotlyjs=first, config=CONFIG)}</div>"
         for figure in figures
     ]
+
+
+def _controls(run: Finetuned) -> list[str]:
+    """The ranks of each update beside those of random values in the same places: what they share, the mask gives."""
+    history = run.history
+    rows = [
+        (point.layer, f"{ranks_in_words(point)} | {ranks_in_words(history.control_of(point.layer))}")
+        for point in history.last_ranks
+    ]
+    return ["<h3>Trained | random values in the same places</h3>", _table(rows)] if rows else []
 
 
 def _mask(run: Finetuned) -> list[str]:

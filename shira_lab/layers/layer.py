@@ -48,6 +48,10 @@ class AdapterLayer(Mergeable):
         if isinstance(adapter, ShiraAdapter):
             adapter.share_positions(other for _, other in self.named_adapters() if isinstance(other, ShiraAdapter))
         self.adapters[name] = adapter.requires_grad_(False).train(self.training)
+        for part, module in _parts(adapter).items():
+            if part not in self._modules:
+                self.add_module(part, nn.ModuleDict())
+            self.get_submodule(part).add_module(name, module)
 
     def set_adapter(self, names: str | Iterable[str], inference_mode: bool = False) -> None:
         """Activate these adapters, where the layer has them; only they train, and none in ``inference_mode``. What was
@@ -79,6 +83,8 @@ class AdapterLayer(Mergeable):
                 self._overlay.restore(self.weight)
             self.merged_adapters = [n for n in self.merged_adapters if n != name]
             self.active_adapters = [n for n in self.active_adapters if n != name]
+            for part in _parts(self.get_adapter(name)):
+                delattr(self.get_submodule(part), name)
             del self.adapters[name]
             if self.merged:
                 self.sync()
@@ -156,16 +162,13 @@ class AdapterLayer(Mergeable):
         """Rows and columns (2, k) by adapter name, int32."""
         return {name: a.shira_indices for name, a in self.named_adapters() if isinstance(a, ShiraAdapter)}
 
-    @property
-    def lora_A(self) -> dict[str, nn.Linear]:
-        return {name: a.lora_A for name, a in self.named_adapters() if isinstance(a, LoraAdapter)}
-
-    @property
-    def lora_B(self) -> dict[str, nn.Linear]:
-        return {name: a.lora_B for name, a in self.named_adapters() if isinstance(a, LoraAdapter)}
-
     def get_delta_weight(self, adapter: str) -> Tensor:
         """The dense update scaling * S or scaling * B A of this adapter, in the shape of the base weight."""
         return self.get_adapter(adapter).delta_weight()
 
     delta_weight = get_delta_weight
+
+
+def _parts(adapter: Adapter) -> dict[str, nn.Module]:
+    """The modules that a layer has of this adapter."""
+    return {"shira": adapter} if isinstance(adapter, ShiraAdapter) else dict(adapter.named_children())

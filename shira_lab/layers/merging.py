@@ -33,10 +33,12 @@ class Mergeable(nn.Module):
         in_place: whether the weight may be written; not where others hold its memory.
     """
 
+    adapters: nn.ModuleDict
+
     def __init__(self, base_layer: nn.Module, in_place: bool) -> None:
         super().__init__()
         self.base_layer = base_layer
-        self.adapters = nn.ModuleDict()
+        self.__dict__["adapters"] = nn.ModuleDict()  # no child: its parts are, under PEFT's names
         self.active_adapters: list[str] = []
         self.merged_adapters: list[str] = []
         self.disable_adapters = False

@@ -15,8 +15,6 @@ from shira_lab.errors import ConfigError, MaskError, expect
 from shira_lab.masks.positions import weight_of
 
 Reduction = Literal["mean_abs", "abs_mean"]
-#: As formulas.
-REDUCTION_NAMES: dict[Reduction, str] = {"mean_abs": "mean |g|", "abs_mean": "|mean g|"}
 LossFn = Callable[[nn.Module, Any], Tensor]
 
 #: A gradient of the weight of each layer, by the layer's path; shape of the weight.

@@ -167,8 +167,8 @@ def built_in(positions: Callable[..., Tensor]) -> MaskFunction:
 def mask_types() -> tuple[str, ...]:
     """The names of all mask types, built-in ones first, in the order of registration.
 
-    >>> mask_types()
-    ('random', 'magnitude', 'gradient', 'snip', 'struct', 'block', 'row_col')
+    >>> mask_types()[:4]
+    ('random', 'magnitude', 'gradient', 'snip')
     """
     return (*_BUILT_IN, *_REGISTERED)
 

@@ -1,22 +1,18 @@
-"""A mask, kept as what it is: the sorted flat positions of its ones, and three ways to take k of them.
+"""A mask, kept as what it is: the sorted flat positions of its ones, and two ways to take k of them.
 
 Position ``p`` of an (m, n) weight is row ``p // n``, column ``p % n``: the row-major order in which PEFT stores
-``shira_indices``. Dense masks exist only where somebody looks at one. Masks take their positions at random, by the
-largest scores, or group after group. :mod:`shira_lab.minimal` shows the first two in their plain form.
+``shira_indices``. Dense masks exist only where somebody looks at one. Masks take their positions at random or by the
+largest scores. :mod:`shira_lab.minimal` shows both in their plain form.
 """
 
 import hashlib
-from collections.abc import Iterable
-from functools import cache
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from shira_lab.budget import Shape
 from shira_lab.errors import MaskError, check_seed
-
-_FISHER_YATES_LIMIT = 2**32 // 20  # torch shuffles larger ranges by another algorithm
+from shira_lab.masks.shuffle import FISHER_YATES_LIMIT, shuffle_prefix, torch_shuffles_forward
 
 
 def shape_of(base_layer: nn.Module) -> Shape:
@@ -140,10 +136,12 @@ def random_positions(shape: Shape, k: int, seed: int) -> Tensor:
     >>> random_positions((4, 4), 8, seed=0)
     tensor([ 5,  6,  8,  9, 10, 11, 12, 13])
     """
-    numel = shape[0] * shape[1]
-    if k * 8 < numel < _FISHER_YATES_LIMIT and _torch_shuffles_forward():
-        return _sorted(_shuffle_prefix(numel, k, seed))
-    return torch.randperm(numel, generator=seeded(seed))[:k].sort().values
+    numel, generator = shape[0] * shape[1], seeded(seed)
+    if k * 8 < numel < FISHER_YATES_LIMIT and torch_shuffles_forward():
+        first = shuffle_prefix(numel, k, generator)
+    else:
+        first = torch.randperm(numel, generator=generator)[:k]
+    return first.sort().values
 
 
 def finite(score: Tensor, what: str) -> Tensor:
@@ -184,32 +182,6 @@ def top_positions(score: Tensor, k: int) -> Tensor:
     return torch.cat([above, ties]).sort().values
 
 
-def fill(groups: Iterable[Tensor], shape: Shape, k: int, avoid: Tensor | None = None) -> Tensor:
-    """Sorted positions of the first ``k`` distinct entries of ``groups``, taken in order; the last group is cut.
-
-    This is the one rule by which structured masks meet the budget exactly, for every shape and r.
-
-    >>> fill([torch.tensor([0, 1]), torch.tensor([1, 2, 3])], (2, 2), 3)
-    tensor([0, 1, 2])
-
-    Args:
-        groups: flat positions, such as those of a row or a block.
-        shape: (m, n) of the weight.
-        k: how many positions to take.
-        avoid: a mask (m, n) of entries that are passed over.
-    """
-    mask = torch.zeros(shape[0] * shape[1], dtype=torch.bool)
-    passed = mask.clone() if avoid is None else avoid.flatten().cpu() != 0
-    left = k
-    for group in groups:
-        new = group[~(mask[group] | passed[group])][:left]
-        mask[new] = True
-        left -= new.numel()
-        if left == 0:
-            break
-    return from_mask(mask)
-
-
 def _probable_lower_bound(flat: Tensor, k: int, sample_size: int = 1 << 14) -> Tensor:
     """A value below the k-th largest of ``flat`` very probably: the matching quantile of a sample, with slack."""
     stride = max(1, flat.numel() // sample_size)
@@ -217,50 +189,3 @@ def _probable_lower_bound(flat: Tensor, k: int, sample_size: int = 1 << 14) -> T
     expected = k / flat.numel() * sample.numel()
     rank = int(expected + 5 * expected**0.5 + 5)  # five standard deviations below the expected place
     return sample.topk(min(rank, sample.numel())).values[-1]
-
-
-def _shuffle_prefix(numel: int, k: int, seed: int) -> np.ndarray:
-    """The first ``k`` places of ``torch.randperm(numel)`` under ``seed``, from k draws and in O(k) memory.
-
-    Below 2^32 / 20 elements ``randperm`` is a forward Fisher-Yates shuffle: step i swaps place i with its partner
-    j_i = i + draw_i mod (numel - i). The first k places are final after k steps. Place i ends as the content of j_i.
-    Nearly always nobody has touched j_i before, and its content is j_i. Otherwise the last earlier step i' with the
-    same partner left the old content of i' there.
-    """
-    generator = seeded(seed)
-    # One 64-bit draw is two consecutive 32-bit draws, high half first.
-    pairs = torch.empty((k + 1) // 2, dtype=torch.int64).random_(-(2**63), None, generator=generator).numpy()
-    halves = pairs.view(np.uint64)
-    draws = np.stack([halves >> np.uint64(32), halves & np.uint64(0xFFFFFFFF)], axis=1).reshape(-1)[:k].astype(np.int64)
-    step = np.arange(k)
-    partner = step + draws % (numel - step)
-
-    # Equal partners become neighbours when (partner, step) are sorted as one number.
-    bits = k.bit_length()
-    keys = _sorted((partner << bits) | step).numpy()
-    same = (keys[1:] >> bits) == (keys[:-1] >> bits)
-    by_partner = keys & ((1 << bits) - 1)  # the steps, in that order
-
-    # Follow the few places whose content has moved: shared partners, and partners among the first k places.
-    content: dict[int, int] = {}
-    result = partner.copy()
-    moving = partner < k
-    moving[by_partner[1:][same]] = True
-    moving[by_partner[:-1][same]] = True
-    for i in np.flatnonzero(moving).tolist():
-        j = int(partner[i])
-        result[i] = content.get(j, j)
-        content[j] = content.get(i, i)
-    return result
-
-
-def _sorted(numbers: np.ndarray) -> Tensor:
-    """By PyTorch: NumPy's sort takes four times as long on processors whose AVX-512 compresses slowly (AMD Zen 4)."""
-    return torch.from_numpy(numbers).sort().values
-
-
-@cache
-def _torch_shuffles_forward() -> bool:
-    """Whether this torch still shuffles as described above; if it ever changes, ``randperm`` itself is used."""
-    expected = torch.randperm(4096, generator=torch.Generator().manual_seed(7))[:256]
-    return bool((torch.from_numpy(_shuffle_prefix(4096, 256, 7)) == expected).all())

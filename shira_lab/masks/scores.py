@@ -3,8 +3,6 @@
 A mask takes the largest scores of its layer.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -44,14 +42,6 @@ def snip_score(base_layer: nn.Module, gradient: Tensor | None = None) -> Tensor:
     weight = weight_of(base_layer).detach()
     weight = weight.to(torch.promote_types(weight.dtype, torch.float32))  # products of half precision underflow
     return finite((weight * gradient).abs(), "|W * G|")
-
-
-#: By the names of their masks.
-SCORES: dict[str, Callable[[nn.Module, Tensor | None], Tensor]] = {
-    "magnitude": magnitude_score,
-    "gradient": gradient_score,
-    "snip": snip_score,
-}
 
 
 def _calibrated(base_layer: nn.Module, gradient: Tensor | None) -> Tensor:

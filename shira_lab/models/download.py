@@ -1,36 +1,40 @@
-"""Fetch the files of a model from the hub into its local cache: the size is told first, a break is gone on from, a
-stalled hub is given up, and a file is in the cache whole and with the announced content, or not at all.
+"""Fetch the files of a model with huggingface_hub, into its cache: locks, proxies, mirrors and storage are its own.
 
-The cache has the layout of huggingface_hub, whose own download begins anew after each break.
+Here the hub is knocked at first, the size is known before anything comes, a file with other content than announced is
+thrown away, and each fault becomes the end of a sentence.
 """
 
 import hashlib
-import json
-import os
+import re
 import shutil
-import string
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.parse import quote, urlsplit
 
-from huggingface_hub import constants, get_token
+import httpx2
+from huggingface_hub import HfApi, constants, get_hf_file_metadata, get_session, hf_hub_download, hf_hub_url
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from huggingface_hub.file_download import repo_folder_name
+from tqdm import tqdm
 
 from shira_lab.adapters.storage.files import write_atomic
 from shira_lab.analysis.costs import in_units
 
 PROBE_SECONDS = 2.0
-STALL_SECONDS = 6.0  # with the probe before it, a hub that hangs is given up within ten seconds
-ATTEMPTS = 3  # at a file that breaks off
-CHUNK = 1 << 16
+ANSWER_SECONDS = 6.0  # with the probe before it, a hub that does not answer is given up within ten seconds
+
+NO_ACCESS = (
+    "refused ({}): there is no such model, or it is private or asks for consent to its terms. If you have access, set "
+    "HF_TOKEN"
+)
+REFUSALS = {
+    401: NO_ACCESS,
+    403: NO_ACCESS,
+    404: "has no model of that name ({})",
+    429: "was asked too often ({}). Try again in a few minutes",
+}
 
 #: Called with (bytes that are here, bytes in all); first when the size is known, before anything is fetched.
 Progress: TypeAlias = Callable[[int, int], None]
@@ -40,187 +44,109 @@ class HubTrouble(Exception):
     """Why the hub did not give a model, as the end of a sentence that began elsewhere."""
 
 
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file as the hub announces it; ``digest`` is git's SHA-1 of small files and SHA-256 of large ones."""
-
-    name: str
-    size: int
-    digest: str
-
-
 def fetch(
     name: str, endpoint: str, choose: Callable[[Sequence[str]], Sequence[str]], on_progress: Callable[[], Progress]
 ) -> Path:
     """The folder in the cache that holds the chosen files of a model.
 
     Args:
+        name: the model's name on the hub.
+        endpoint: the hub's address.
         choose: of the names of all files at the repository's top, those to fetch.
         on_progress: called once something has to be fetched.
 
     Raises:
-        HubTrouble: what has come by then stays, unseen by others, for the next call to go on from.
+        HubTrouble: the cache does not name this model yet; files that came whole stay there for the next call.
     """
     if not _answers(endpoint):
         raise HubTrouble(f"{endpoint} could not be reached")
-    commit, there = _listing(name, endpoint)
-    chosen = set(choose([file.name for file in there]))
     cache = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")
-    snapshot = cache / "snapshots" / commit
-    missing = [file for file in there if file.name in chosen and not (snapshot / file.name).exists()]
-    try:
+    with _explained(endpoint, cache):
+        model = HfApi(endpoint).model_info(name, timeout=ANSWER_SECONDS)
+        commit = _plain(model.sha)
+        top = [file.rfilename for file in model.siblings or [] if not set(file.rfilename) & set("/\\")]
+        missing = [file for file in choose(top) if not (cache / "snapshots" / commit / file).is_file()]
         if missing:
-            parts = {file: cache / "blobs" / f"{file.digest}.incomplete" for file in missing}
-            _fetch_all(f"{endpoint}/{quote(name)}/resolve/{commit}", parts, on_progress())
-            snapshot.mkdir(parents=True, exist_ok=True)
-            for file, part in parts.items():
-                os.replace(part, snapshot / file.name)
-        write_atomic(cache / "refs" / "main", commit.encode())
-    except OSError as error:
-        raise HubTrouble(f"what {endpoint} gave could not be kept in {cache} ({error.strerror or error})") from error
-    return snapshot
+            _fetch_all(name, endpoint, commit, missing, on_progress())
+    write_atomic(cache / "refs" / "main", commit.encode())
+    return cache / "snapshots" / commit
 
 
-def _listing(name: str, endpoint: str) -> tuple[str, list[RemoteFile]]:
-    """The commit that is current, and the files at the repository's top."""
-    with _opened(f"{endpoint}/api/models/{quote(name)}/revision/main?blobs=true", endpoint) as response:
+def _fetch_all(name: str, endpoint: str, commit: str, files: Sequence[str], on_progress: Progress) -> None:
+    urls = {file: hf_hub_url(name, file, revision=commit, endpoint=endpoint) for file in files}
+    announced = {file: get_hf_file_metadata(url, timeout=ANSWER_SECONDS) for file, url in urls.items()}
+    tags = {file: _plain(facts.commit_hash and facts.etag) for file, facts in announced.items()}
+    sizes = {file: facts.size or 0 for file, facts in announced.items()}
+    total, done = sum(sizes.values()), 0
+
+    class Counter(tqdm):
+        """What huggingface_hub takes for a bar of one file: hands on what came, and draws nothing."""
+
+        def __init__(self, *_: Any, **__: Any) -> None:
+            super().__init__(disable=True)
+
+        def update(self, n: float | None = 1) -> None:
+            nonlocal done
+            done += int(n or 0)
+            on_progress(done, total)
+
+    on_progress(0, total)
+    Path(constants.HF_HUB_CACHE).mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(constants.HF_HUB_CACHE).free
+    if free < total:
+        raise HubTrouble(f"the disk has {in_units(free)} left for the {in_units(total)} to come")
+    for file, tag in tags.items():
+        before = done
         try:
-            content = json.loads(response.read())
-            commit = _hexadecimal(content["sha"])
-            files = [_announced(entry) for entry in content["siblings"] if not set(entry["rfilename"]) & set("/\\")]
-        except (ValueError, TypeError, KeyError) as error:
-            raise HubTrouble(f"what answers at {endpoint} does not speak the protocol of the hub ({error!r})") from None
-    return commit, files
+            path = Path(hf_hub_download(name, file, revision=commit, endpoint=endpoint, tqdm_class=Counter))
+        except httpx2.TransportError as error:
+            stalled = f"{endpoint} stopped sending, for {constants.HF_HUB_DOWNLOAD_TIMEOUT:g} s"
+            broken = (
+                f"the connection broke off after {in_units(done - before)} of the {in_units(sizes[file])} of {file}"
+            )
+            said = stalled if isinstance(error, httpx2.TimeoutException) else broken
+            raise HubTrouble(f"{said}. Try again: the files that came whole are kept") from None
+        if len(tag) in (40, 64) and _digest(path, tag) != tag:
+            path.resolve().unlink()
+            path.unlink(missing_ok=True)
+            raise HubTrouble(f"{file} did not arrive as announced: its checksum is another one. Try again")
+    on_progress(total, total)
 
 
-def _announced(entry: dict[str, Any]) -> RemoteFile:
-    digest = entry["lfs"]["sha256"] if entry.get("lfs") else entry["blobId"]
-    return RemoteFile(entry["rfilename"], int(entry["size"]), _hexadecimal(digest))
+def _plain(word: str | None) -> str:
+    """``word``, which becomes the name of a file or a folder in the cache."""
+    if not re.fullmatch(r"\w[\w.+=-]*", word or ""):
+        raise ValueError(f"no name of a file: {word!r}")
+    return str(word)
 
 
-def _hexadecimal(word: str) -> str:
-    """``word``, which becomes the name of a file or a folder here."""
-    if not word or set(word) - set(string.hexdigits):
-        raise ValueError(f"no digest: {word!r}")
-    return word
-
-
-def _fetch_all(address: str, parts: dict[RemoteFile, Path], on_progress: Progress) -> None:
-    total = sum(file.size for file in parts)
-    done = sum(_size(part) for part in parts.values())
-    on_progress(done, total)
-    first = next(iter(parts.values()))
-    first.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(first.parent).free
-    if free < total - done:
-        raise HubTrouble(f"the disk has {in_units(free)} left for the {in_units(total - done)} to come")
-    for file, part in parts.items():
-        others = sum(_size(other) for other in parts.values()) - _size(part)
-        _fetch_whole(f"{address}/{quote(file.name)}", file, part, partial(_advance, on_progress, others, total))
-        if _digest(part, file) != file.digest:
-            part.unlink()
-            raise HubTrouble(f"{file.name} did not arrive as announced: its checksum is another one. Try again")
-
-
-def _advance(on_progress: Progress, others: int, total: int, here: int) -> None:
-    on_progress(others + here, total)
-
-
-def _fetch_whole(url: str, file: RemoteFile, part: Path, on_progress: Callable[[int], None]) -> None:
-    """Go on with ``part`` until it has the file's size."""
-    for _ in range(ATTEMPTS):
-        if _size(part) >= file.size:
-            break
-        _append(url, part, on_progress)
-    if _size(part) < file.size:
-        raise HubTrouble(
-            f"the connection broke off after {in_units(_size(part))} of the {in_units(file.size)} of {file.name}. "
-            "Try again: what is here is kept, and the rest will be fetched"
-        )
-
-
-def _append(url: str, part: Path, on_progress: Callable[[int], None]) -> None:
-    """Fetch what is behind the end of ``part``; a connection that breaks off ends it early."""
-    begin = _size(part)
-    with _opened(url, url, begin) as response, part.open("ab") as file:
-        if begin and response.status != 206:  # not a part: the whole file from its beginning
-            file.truncate(0)
-        while chunk := _read(response, url):
-            file.write(chunk)
-            on_progress(file.tell())
-
-
-def _read(response: HTTPResponse, url: str) -> bytes:
-    try:
-        return response.read1(CHUNK)  # what is there now, so that a stall loses none of it
-    except TimeoutError:
-        raise HubTrouble(
-            f"{_host(url)} stopped sending, for {STALL_SECONDS:g} s. Try again: what is here is kept"
-        ) from None
-    except (OSError, HTTPException):
-        return b""
+def _digest(path: Path, tag: str) -> str:
+    """What the tag of a file of the hub is: git's SHA-1, which begins with the size, or the SHA-256 of a large one."""
+    start = hashlib.sha256() if len(tag) == 64 else hashlib.sha1(b"blob %d\0" % path.stat().st_size)
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, lambda: start).hexdigest()
 
 
 @contextmanager
-def _opened(url: str, asked: str, begin: int = 0) -> Iterator[HTTPResponse]:
-    """The answer to a request for what is behind the first ``begin`` bytes at ``url``."""
-    request = urllib.request.Request(url, headers={"User-Agent": "shira-lab"})
-    if begin:
-        request.add_header("Range", f"bytes={begin}-")
-    if token := get_token():
-        request.add_header("Authorization", f"Bearer {token}")
+def _explained(endpoint: str, cache: Path) -> Iterator[None]:
     try:
-        with urllib.request.build_opener(_KeepsSecrets).open(request, timeout=STALL_SECONDS) as response:
-            yield response
-    except urllib.error.HTTPError as error:
-        raise HubTrouble(_refusal(error.code, _host(asked))) from None
-    except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        if isinstance(reason, TimeoutError):
-            raise HubTrouble(f"{_host(asked)} took a request and did not answer it in {STALL_SECONDS:g} s") from None
-        raise HubTrouble(f"the connection to {_host(asked)} failed ({reason})") from None
+        yield
+    except HfHubHTTPError as error:
+        raise HubTrouble(f"{endpoint} {_refusal(error.response.status_code)}") from None
+    except httpx2.TimeoutException:
+        raise HubTrouble(f"{endpoint} took a request and did not answer it in {ANSWER_SECONDS:g} s") from None
+    except (httpx2.HTTPError, LocalEntryNotFoundError) as error:
+        raise HubTrouble(f"the connection to {endpoint} failed ({error.__cause__ or error})") from None
+    except OSError as error:
+        raise HubTrouble(f"what {endpoint} gave could not be kept in {cache} ({error.strerror or error})") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise HubTrouble(f"what answers at {endpoint} does not speak the protocol of the hub ({error!r})") from None
 
 
-class _KeepsSecrets(urllib.request.HTTPRedirectHandler):
-    """Follows redirections; another host than the hub is not given the token."""
-
-    def redirect_request(self, req: urllib.request.Request, *args: Any) -> urllib.request.Request | None:
-        request = super().redirect_request(req, *args)
-        if request is not None and urlsplit(request.full_url).netloc != urlsplit(req.full_url).netloc:
-            request.remove_header("Authorization")
-        return request
-
-
-def _refusal(status: int, host: str) -> str:
-    if status in (401, 403):
-        return (
-            f"{host} refused ({status}): there is no such model, or it is private or asks for consent to its terms. If "
-            "you have access, set HF_TOKEN"
-        )
-    if status == 404:
-        return f"{host} has no model of that name (404)"
-    if status == 429:
-        return f"{host} was asked too often (429). Try again in a few minutes"
+def _refusal(status: int) -> str:
     if status >= 500:
-        return f"{host} is in trouble itself ({status}). Try again later"
-    return f"{host} refused ({status})"
-
-
-def _host(url: str) -> str:
-    return "{0.scheme}://{0.netloc}".format(urlsplit(url))
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _digest(path: Path, file: RemoteFile) -> str:
-    """SHA-256 of the content, or git's SHA-1, which begins with the size."""
-    digest = hashlib.sha256() if len(file.digest) == 64 else hashlib.sha1(b"blob %d\0" % _size(path))
-    with path.open("rb") as content:
-        while chunk := content.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return f"is in trouble itself ({status}). Try again later"
+    return REFUSALS.get(status, "refused ({})").format(status)
 
 
 def _answers(endpoint: str) -> bool:
@@ -229,15 +155,10 @@ def _answers(endpoint: str) -> bool:
 
     def ask() -> None:
         try:
-            request = urllib.request.Request(endpoint, method="HEAD")
-            urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
-        except urllib.error.HTTPError:
-            pass  # a refusal is an answer, too
-        except (OSError, ValueError, HTTPException):
-            return
-        answered.set()
+            get_session().head(endpoint, timeout=PROBE_SECONDS)
+            answered.set()
+        except (OSError, ValueError, httpx2.HTTPError, httpx2.InvalidURL):
+            pass
 
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(PROBE_SECONDS)
-    return answered.is_set()
+    threading.Thread(target=ask, daemon=True).start()
+    return answered.wait(PROBE_SECONDS)

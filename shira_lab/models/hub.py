@@ -65,11 +65,15 @@ def load_model(
     """
     if name == EMBEDDED:
         with as_file(files("shira_lab.models") / "embedded") as folder:
-            return _load(folder)
-    folder = _as_folder(name)
-    return _load(
-        folder if folder.is_dir() else _cached(str(name), is_whole) or _download(str(name), _usable, on_progress)
-    )
+            model, tokenizer = _load(folder)
+    else:
+        folder = _as_folder(name)
+        there = folder.is_dir()
+        model, tokenizer = _load(
+            folder if there else _cached(str(name), is_whole) or _download(str(name), _usable, on_progress)
+        )
+    model.name_or_path = str(name)  # what an adapter notes as its model: not a folder of the cache
+    return model, tokenizer
 
 
 def is_here(name: str | Path) -> bool:

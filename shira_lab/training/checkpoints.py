@@ -6,7 +6,8 @@ from pathlib import Path
 
 from shira_lab.adapters.storage.files import read_json
 from shira_lab.errors import ConfigError, StorageError
-from shira_lab.training.history import History, Settings
+from shira_lab.training.history import History
+from shira_lab.training.settings import Settings
 
 FOLDER = "checkpoints"
 HISTORY_NAME = "history.json"

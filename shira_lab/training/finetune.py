@@ -20,12 +20,13 @@ from shira_lab.errors import ConfigError
 from shira_lab.masks.positions import draw_seed
 from shira_lab.training.checkpoints import FOLDER, check_new, check_same, checkpoint_to_resume, remove_checkpoints
 from shira_lab.training.finetuned import Finetuned
-from shira_lab.training.history import History, Settings
+from shira_lab.training.history import History
 from shira_lab.training.methods import Trainable, checkpointing, half_precision, make_trainable, suitable_learning_rate
 from shira_lab.training.parts import processes_for, texts_at_once
 from shira_lab.training.probe import Probe
 from shira_lab.training.progress import progress_bar
 from shira_lab.training.recorder import Recorder
+from shira_lab.training.settings import Settings
 from shira_lab.training.stories import Stories
 from shira_lab.training.trainer import AdapterTrainer
 
@@ -65,9 +66,9 @@ def finetune(
     history.texts = stories.corpus.about
     with tempfile.TemporaryDirectory() as nowhere, _quiet():
         arguments = _arguments(settings, model, output, nowhere)
+        history.parameters = sum(p.numel() for p in model.parameters())
         trained = make_trainable(model, settings, stories.samples(settings.calibration_samples))
         history.trainable = sum(p.numel() for p in trained.parameters() if p.requires_grad)
-        history.parameters = sum(p.numel() for name, p in model.named_parameters() if ".adapters." not in name)
         if not processes.is_main_process:
             on_event = None
         elif on_event is None:

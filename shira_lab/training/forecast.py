@@ -23,11 +23,11 @@ from shira_lab.models.architectures.activations import bytes_per_token
 from shira_lab.models.hub import EMBEDDED
 from shira_lab.training.data import Row
 from shira_lab.training.evaluate import rows_at_once
-from shira_lab.training.history import Settings
 from shira_lab.training.machine import free, resident
 from shira_lab.training.methods import adapter_config
 from shira_lab.training.parts import processes_for, processes_here, texts_at_once
 from shira_lab.training.probe import watched
+from shira_lab.training.settings import Settings
 from shira_lab.training.stories import Stories
 
 LOOKED_AT = 64  # rows, for the longest

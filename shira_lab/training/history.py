@@ -7,106 +7,13 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from shira_lab.adapters.storage.files import read_json, write_atomic
-from shira_lab.errors import ConfigError, StorageError
-from shira_lab.masks.calibration import Reduction
+from shira_lab.errors import StorageError
+from shira_lab.training.settings import Settings
 
-Method = Literal["shira", "lora", "full"]
 Status = Literal["running", "finished", "stopped", "diverged"]
-
-
-#: The settings that are positive integers.
-COUNTS = (
-    "calibration_samples", "r", "steps", "batch_size", "eval_every", "eval_stories", "sample_tokens", "max_length",
-    "gradient_accumulation_steps",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that determines a run; the same settings give the same numbers on the same machine.
-
-    Args:
-        model: "embedded", a model's folder, or its name on the hub.
-        world: name of the world whose stories are trained on; or real text: "python" for Python's language reference,
-            or the path of a text file or folder.
-        reference_world: name of a world whose held-out loss is followed too, to see what is forgotten; None for none.
-        method: "shira", "lora", or "full" for all weights of the model.
-        mask_type: SHiRA's mask, one of ``shira_lab.mask_types()``.
-        calibration_samples: training stories, one at a time, by which gradient and SNIP masks rank positions.
-        reduction: over those samples, "mean_abs" or "abs_mean"; see :func:`shira_lab.masks.calibration.calibrate`.
-        r: size of the adapter; r(m + n) numbers for an (m, n) weight. Unused by "full", as is ``target_modules``.
-        target_modules: as in :class:`shira_lab.ShiraConfig`.
-        learning_rate: peak of the schedule; None takes what suits the method.
-        steps: optimizer steps.
-        batch_size: texts a step, over all processes together.
-        max_length: tokens of a piece of real text; a world's stories are as long as they are.
-        gradient_accumulation_steps: parts that go through the model one after the other for a step; they must share
-            ``batch_size`` equally. More parts take less memory, and about the same time.
-        gradient_checkpointing: keep the inputs of the model's blocks alone and compute the rest again when it is
-            needed: less memory, and about a third more time.
-        seed: of the mask, the initial values and the order of texts; None draws one, which the history then records.
-        eval_every: steps between two evaluations; the first is before step 1, the last after the final step.
-        eval_stories: held-out texts of an evaluation.
-        prompt: beginning of the sample text that each evaluation tells.
-        sample_tokens: the sample ends after so many tokens at the latest.
-
-    Raises:
-        ConfigError: for a value that cannot work, naming the field.
-    """
-
-    model: str = "embedded"
-    world: str = "sea"
-    method: Method = "shira"
-    mask_type: str = "magnitude"
-    calibration_samples: int = 32
-    reduction: Reduction = "mean_abs"
-    r: int = 8
-    target_modules: str | tuple[str, ...] | None = "all-linear"
-    learning_rate: float | None = None
-    steps: int = 150
-    batch_size: int = 8
-    seed: int | None = 0
-    eval_every: int = 25
-    eval_stories: int = 32
-    prompt: str = "Once there was"
-    sample_tokens: int = 160
-    reference_world: str | None = None
-    max_length: int = 128
-    gradient_accumulation_steps: int = 1
-    gradient_checkpointing: bool = False
-
-    def __post_init__(self) -> None:
-        if self.method not in get_args(Method):
-            raise ConfigError(f"`method` should be one of {', '.join(get_args(Method))}; got {self.method!r}.")
-        if self.reduction not in get_args(Reduction):
-            raise ConfigError(f"`reduction` should be one of {', '.join(get_args(Reduction))}; got {self.reduction!r}.")
-        for name in COUNTS:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"`{name}` should be a positive integer; got {value!r}.")
-        rate = self.learning_rate
-        if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e3):
-            raise ConfigError(f"`learning_rate` should be None or a positive number; got {rate!r}.")
-        if self.max_length < 2:
-            raise ConfigError(
-                f"`max_length` should be at least 2, as the first token predicts the second; got {self.max_length}."
-            )
-        if self.batch_size % self.gradient_accumulation_steps:
-            raise ConfigError(
-                f"`gradient_accumulation_steps` is {self.gradient_accumulation_steps}, and so many parts cannot share "
-                f"`batch_size` {self.batch_size} equally; choose a divisor of it."
-            )
-        if self.seed is not None and not 0 <= self.seed < 2**32:
-            raise ConfigError(f"`seed` should be None or an integer in [0, 2**32); got {self.seed!r}.")
-
-    @property
-    def label(self) -> str:
-        """A short name for legends: "SHiRA magnitude, r=8", "LoRA, r=8" or "full"."""
-        names = {"shira": f"SHiRA {self.mask_type}, r={self.r}", "lora": f"LoRA, r={self.r}", "full": "full"}
-        return names[self.method]
 
 
 @dataclass(frozen=True)
@@ -190,6 +97,7 @@ class History:
         trainable: trained numbers; ``parameters``: all numbers of the model without the adapter.
         status: "diverged" when a loss or an update was not finite; ``message`` then says at which step and what to try.
         texts: what was trained on, in words.
+        controls: for each layer in ``ranks`` the same numbers for random values in place of the trained ones.
         reference: held-out loss on the reference world, at the same steps as ``evals``; empty where none is followed.
     """
 
@@ -202,6 +110,7 @@ class History:
     steps: list[StepPoint] = field(default_factory=list)
     evals: list[EvalPoint] = field(default_factory=list)
     ranks: list[RankPoint] = field(default_factory=list)
+    controls: list[RankPoint] = field(default_factory=list)
     pictures: list[PicturePoint] = field(default_factory=list)
     samples: list[SamplePoint] = field(default_factory=list)
     reference: list[EvalPoint] = field(default_factory=list)
@@ -221,9 +130,18 @@ class History:
         """The layers whose ranks are followed, in the order of the model."""
         return list(dict.fromkeys(point.layer for point in self.ranks))
 
+    @property
+    def last_ranks(self) -> list[RankPoint]:
+        """One point for each of ``layers``, of the last measurement."""
+        return [point for point in self.ranks if point.step == self.ranks[-1].step]
+
     def ranks_of(self, layer: str) -> list[RankPoint]:
         """The points of one layer."""
         return [point for point in self.ranks if point.layer == layer]
+
+    def control_of(self, layer: str) -> RankPoint:
+        """The control of one of ``layers``."""
+        return next(point for point in self.controls if point.layer == layer)
 
     def pictures_of(self, layer: str) -> list[PicturePoint]:
         """The pictures of one layer's update."""
@@ -257,6 +175,7 @@ class History:
                     "steps": [StepPoint(**point) for point in content["steps"]],
                     "evals": [EvalPoint(**point) for point in content["evals"]],
                     "ranks": [RankPoint(**point) for point in _with_tuples(content["ranks"])],
+                    "controls": [RankPoint(**point) for point in _with_tuples(content["controls"])],
                     "pictures": [PicturePoint(**point) for point in _with_tuples(content["pictures"])],
                     "samples": [SamplePoint(**point) for point in content["samples"]],
                     "reference": [EvalPoint(**point) for point in content["reference"]],

@@ -16,7 +16,7 @@ from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 from shira_lab.masks.calibration import calibrate
 from shira_lab.masks.function import wants_gradient
-from shira_lab.training.history import Method, Settings
+from shira_lab.training.settings import Method, Settings
 from shira_lab.training.threads import SMALL
 
 #: Peak learning rates for the embedded model, from a grid with r = 8 on all linear layers: SHiRA (magnitude) over 0.02
@@ -94,6 +94,18 @@ def adapter_config(settings: Settings) -> AdapterConfig:
     if settings.method == "shira":
         return ShiraConfig(mask_type=settings.mask_type, random_seed=settings.seed, **common)
     return LoraConfig(lora_alpha=settings.r, **common)
+
+
+def recipe(settings: Settings) -> str:
+    """Scaling, initial values and learning rate in words: what a comparison of methods has to say of each."""
+    rate = f"learning rate {settings.learning_rate:g}"
+    if settings.method == "full":
+        return f"every weight starts as it is, {rate}"
+    config = adapter_config(settings)
+    if isinstance(config, LoraConfig):
+        scaling = config.lora_alpha / config.r
+        return f"lora_alpha {config.lora_alpha:g} (scaling {scaling:g}), A starts Kaiming-uniform and B at zero, {rate}"
+    return f"scaling {config.scale:g}, values start at zero, {rate}"
 
 
 def trained_layers(trained: Trainable, settings: Settings) -> list[str]:

@@ -6,7 +6,7 @@ from accelerate import PartialState
 from transformers import PreTrainedModel
 
 from shira_lab.errors import ConfigError
-from shira_lab.training.history import Settings
+from shira_lab.training.settings import Settings
 
 
 def processes_for(model: PreTrainedModel) -> PartialState:

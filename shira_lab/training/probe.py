@@ -9,11 +9,13 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from shira_lab.analysis.spectrum import spectrum
+from shira_lab.training.control import control_weight
 from shira_lab.training.corpus import HeldOut, find_corpus
 from shira_lab.training.evaluate import row_loss, sample
-from shira_lab.training.history import EvalPoint, PicturePoint, RankPoint, SamplePoint, Settings
+from shira_lab.training.history import EvalPoint, PicturePoint, RankPoint, SamplePoint
 from shira_lab.training.methods import Trainable, delta_weight, trained_layers
 from shira_lab.training.overview import overview
+from shira_lab.training.settings import Settings
 
 SAMPLE_SEED = 0  # one seed for all texts of all runs: they differ by what was learned
 
@@ -45,6 +47,10 @@ class Probe:
             ranks.append(_rank(step, path, delta))
             pictures.append(_picture(step, path, delta))
         return ranks, pictures
+
+    def controls(self) -> list[RankPoint]:
+        """The spectrum that each watched layer's update would have with random values."""
+        return [_rank(0, path, control_weight(self.trained, path)) for path in self.layers]
 
     def text(self, step: int) -> SamplePoint:
         """A text after the settings' prompt."""

@@ -45,6 +45,7 @@ class Recorder(TrainerCallback):
     ) -> TrainerControl:
         self._keep(state.global_step)
         if state.global_step == 0:
+            self.history.controls = self.probe.controls()
             self._measure(0, control)
         return control
 

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from shira_lab.training.corpus import find_corpus
 from shira_lab.training.data import Row, collate
-from shira_lab.training.history import Settings
+from shira_lab.training.settings import Settings
 
 
 class Stories(Dataset[Row]):

@@ -2,7 +2,8 @@
 
 from statistics import fmean
 
-from shira_lab.training.history import History
+from shira_lab.training.history import History, RankPoint
+from shira_lab.training.methods import recipe
 
 
 def summary(history: History, saved_bytes: int) -> list[tuple[str, str]]:
@@ -17,7 +18,7 @@ def summary(history: History, saved_bytes: int) -> list[tuple[str, str]]:
         ("method", settings.label),
         ("trained on", f"{settings.world}, {history.step} of {settings.steps} steps of {settings.batch_size} texts"),
         ("texts", history.texts),
-        ("learning rate", f"{settings.learning_rate:g}"),
+        ("training", recipe(settings)),
         ("seed", f"{settings.seed}"),
         ("trained numbers", f"{history.trainable:,} ({100 * history.trainable / history.parameters:.2f}%)"),
     ]
@@ -39,13 +40,17 @@ def summary(history: History, saved_bytes: int) -> list[tuple[str, str]]:
 
 def _ranks(history: History) -> list[str]:
     """The mean over the watched layers, at the last step at which they were looked at."""
-    last = [point for point in history.ranks if point.step == history.ranks[-1].step]
+    last = history.last_ranks
     if not last:
         return []
+    return [f"{_mean(last)}, mean of {len(last)} layers; with random values {_mean(history.controls)}"]
+
+
+def _mean(points: list[RankPoint]) -> str:
     rank, stable, effective = (
-        fmean(getattr(point, name) for point in last) for name in ("rank", "stable_rank", "effective_rank")
+        fmean(getattr(point, name) for point in points) for name in ("rank", "stable_rank", "effective_rank")
     )
-    return [f"{rank:.0f} (stable {stable:.1f}, effective {effective:.1f}), mean of {len(last)} layers"]
+    return f"{rank:.0f} (stable {stable:.1f}, effective {effective:.1f})"
 
 
 def _status(history: History) -> tuple[str, str]:

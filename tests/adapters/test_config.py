@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import pickle
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -290,29 +291,66 @@ def test_we_read_pefts_configs_without_a_word_and_lose_nothing(theirs: peft.Peft
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ours = AdapterConfig.from_pretrained(tmp_path)
-    content = json.loads((tmp_path / "adapter_config.json").read_text())
-    assert {**ours.to_dict(), **content} == ours.to_dict()
+    ours.save_pretrained(tmp_path)
+    assert peft.PeftConfig.from_pretrained(tmp_path) == theirs
 
 
-def test_what_is_unknown_is_named_and_survives() -> None:
-    content = {"peft_type": "SHIRA", "r": 2, "use_sparkle": True, "empty_option": None}
-    with pytest.warns(UserWarning, match="ShiraConfig does not know use_sparkle; kept, but without effect") as caught:
-        config = AdapterConfig.from_dict(content)
-    assert caught[0].filename == __file__
-    assert config.to_dict() == {**config.to_dict(), **content}
+KINDS = [ShiraConfig, LoraConfig]
 
 
-@pytest.mark.parametrize("name", ["extra", "mask_fn"])
-def test_what_is_no_field_of_a_file_is_unknown_in_one(name: str) -> None:
-    with pytest.warns(UserWarning, match=f"ShiraConfig does not know {name}"):
-        config = AdapterConfig.from_dict({"peft_type": "SHIRA", name: {"a": 1}})
-    assert config.extra == {name: {"a": 1}} and config.mask_fn is random_mask
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_of_pefts_is_taken_at_pefts_default(kind: type[AdapterConfig]) -> None:
+    theirs = getattr(peft, kind.__name__)()
+    for field in dataclasses.fields(theirs):
+        assert kind(**{field.name: getattr(theirs, field.name)}) == kind(), field.name
+    assert kind(**{field.name: getattr(theirs, field.name) for field in dataclasses.fields(theirs)}) == kind()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_value_of_a_field_that_only_peft_has_is_refused_by_name(kind: type[AdapterConfig]) -> None:
+    theirs = {field.name for field in dataclasses.fields(getattr(peft, kind.__name__))}
+    for name in theirs - {field.name for field in dataclasses.fields(kind)} - {"peft_type", "peft_version"}:
+        for value in (True, "something", [3], {"a": 1}):
+            message = (
+                rf"{kind.__name__} has no `{name}` here; got {re.escape(repr(value))}. Leave it out, or give PEFT's"
+            )
+            with pytest.raises(ConfigError, match=message):
+                kind(**{name: value})
+            with pytest.raises(ConfigError, match=message):
+                AdapterConfig.from_dict({"peft_type": kind.peft_type, name: value})
+
+
+def test_settings_that_only_work_at_run_time_are_looked_into() -> None:
+    assert LoraConfig(runtime_config=peft.LoraRuntimeConfig()) == LoraConfig()
+    with pytest.raises(ConfigError, match="LoraConfig has no `runtime_config` here; got LoraRuntimeCo"):
+        LoraConfig(runtime_config=peft.LoraRuntimeConfig(ephemeral_gpu_offload=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_field_that_is_on_by_default_is_not_switched_off_under_a_wrong_name(kind: type[AdapterConfig]) -> None:
+    init = "init_weights" if kind is ShiraConfig else "init_lora_weights"
+    for wrong in (init[:-1], init.replace("_", "", 1), f"{init}_"):
+        with pytest.raises(ConfigError, match=f"{kind.__name__} has no field `{wrong}`; did you mean `{init}`"):
+            kind(**{wrong: False})
+
+
+def test_what_only_peft_has_and_is_off_is_forgotten() -> None:
+    content = {"peft_type": "SHIRA", "r": 2, "use_sparkle": False, "empty_option": None, "peft_version": "0.21.2"}
+    config = AdapterConfig.from_dict(content)
+    assert config == ShiraConfig(r=2) and not {"use_sparkle", "empty_option"} & config.to_dict().keys()
+    config = AdapterConfig.from_dict({"peft_type": "SHIRA", "auto_mapping": {"parent_library": "transformers"}})
+    assert config.copy(r=1).to_dict()["auto_mapping"] == {"parent_library": "transformers"}
+
+
+def test_a_mask_function_does_not_come_from_a_file() -> None:
+    with pytest.raises(ConfigError, match=r"`mask_fn` should be a function .*; got 'os.remove'"):
+        AdapterConfig.from_dict({"peft_type": "SHIRA", "mask_fn": "os.remove"})
 
 
 def test_a_config_is_compared_and_shown_by_what_a_file_holds() -> None:
-    config = ShiraConfig(mask_fn=magnitude_mask, extra={"use_sparkle": True})
-    assert config == ShiraConfig(mask_type="magnitude", extra={"use_sparkle": True})
-    assert "mask_fn" not in repr(config) and "use_sparkle" not in repr(config)
+    config = ShiraConfig(mask_fn=magnitude_mask, auto_mapping={"parent_library": "transformers"})
+    assert config == ShiraConfig(mask_type="magnitude")
+    assert "mask_fn" not in repr(config) and "auto_mapping" not in repr(config)
 
 
 def test_what_json_has_no_form_for_is_not_written(tmp_path: Path) -> None:

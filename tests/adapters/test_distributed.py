@@ -11,7 +11,8 @@ from tiny_lm import save_tiny_lm
 
 from shira_lab.models.hub import load_model
 from shira_lab.training.finetune import finetune
-from shira_lab.training.history import History, Settings
+from shira_lab.training.history import History
+from shira_lab.training.settings import Settings
 
 # Run by each process: what it learned goes into a file of its own, so that processes can be compared.
 SCRIPT = """
@@ -23,7 +24,7 @@ from shira_lab.cli import main
 from shira_lab.models.hub import load_model
 from shira_lab.adapters.storage.adapter import adapter_tensors
 from shira_lab.training.finetune import finetune
-from shira_lab.training.history import Settings
+from shira_lab.training.settings import Settings
 
 folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
 short = Settings(model=str(folder / "model"), steps=2, batch_size=4, eval_every=2, eval_stories=2, sample_tokens=4, r=2)
@@ -92,5 +93,5 @@ def test_only_the_first_process_writes_and_speaks(together: tuple[Path, str, str
     assert out.count("Written to") == 1
     assert err.count("`batch_size` is 3, which 2 processes cannot share equally; choose a multiple.") == 1
     assert [(folder / f"codes-{rank}").read_text() for rank in (0, 1)] == ["0 2", "0 2"]
-    names = {"adapter_config.json", "adapter_model.safetensors", "history.json", "report.html"}
+    names = {"README.md", "adapter_config.json", "adapter_model.safetensors", "history.json", "report.html"}
     assert {file.name for file in (folder / "run").iterdir()} == names

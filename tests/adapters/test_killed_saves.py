@@ -60,9 +60,12 @@ def test_what_waits_is_read_and_listed_and_the_next_save_tidies_up(half_saved: P
     shelf = AdapterShelf(PeftModel(adapter(2).unload()), half_saved.parent)
     assert shelf.config("one").r == 5
     assert sorted(half_saved.iterdir()) == before  # reading changes nothing
-    (half_saved / ".adapter_model.safetensors.abc").write_bytes(b"left by a killed process")
+    for name in ("adapter_model.safetensors", "README.md"):
+        (half_saved / f".{name}.abc").write_bytes(b"left by a killed process")
     adapter(3).save_pretrained(half_saved)
-    assert sorted(file.name for file in half_saved.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+    files = ["README.md", "adapter_config.json", "adapter_model.safetensors"]
+    assert sorted(file.name for file in half_saved.iterdir()) == files
+    assert "- r: 3, " in (half_saved / "README.md").read_text()
     assert which(half_saved, {"newest": content(adapter(3))}) == "newest"
 
 

@@ -1,11 +1,13 @@
 """Adapters on whole models: who trains, what is targeted, which names are allowed, and what is left when it fails."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
 from tiny import MLP, adapted, fill_randomly, layers, same_bits, snapshot, tiny_classifier, tiny_opt, tokens
 from torch import Tensor, nn
+from transformers import LogitsProcessor
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_peft_model
 from shira_lab.errors import AdapterError, ConfigError
@@ -251,3 +253,63 @@ def test_who_takes_the_base_model_for_a_backbone_gets_hidden_states(labels: bool
     assert torch.equal(plain.logits, output.logits) and "hidden_states" not in plain
     assert isinstance(model.base_model(**inputs, return_dict=False), tuple)
     assert "last_hidden_state" not in model.base_model(**inputs, output_hidden_states=False)
+
+
+class Contrasts(LogitsProcessor):
+    """Asks the model itself, with another adapter, between two steps of ``generate``."""
+
+    def __init__(self, model: PeftModel, ask: Callable[[PeftModel, Tensor], Tensor]) -> None:
+        self.model, self.ask = model, ask
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        return scores - self.ask(self.model, input_ids)
+
+
+def without(model: PeftModel, ids: Tensor) -> Tensor:
+    with model.disable_adapter():
+        return model(ids).logits[:, -1]
+
+
+def scaled(model: PeftModel, ids: Tensor) -> Tensor:
+    model.set_scale("default", 3.0)
+    found = model(ids).logits[:, -1]
+    model.set_scale("default", 1.0)
+    return found
+
+
+def switched(model: PeftModel, ids: Tensor) -> Tensor:
+    model.set_adapter("other")
+    found = model(ids).logits[:, -1]
+    model.set_adapter("default")
+    return found
+
+
+@pytest.mark.parametrize("ask", [without, scaled, switched])
+def test_switches_inside_generate_act_at_once_and_end_when_they_end(ask: Callable[[PeftModel, Tensor], Tensor]) -> None:
+    config = ShiraConfig(r=2, target_modules=["q_proj", "fc1"], random_seed=0)
+    model = adapted(tiny_opt(tie_word_embeddings=False), config).eval()
+    model.add_adapter("other", config.copy(random_seed=1))
+    fill_randomly(model, size=1.0)
+    ids = tokens(2, 4)
+    found = model.generate(ids, logits_processor=[Contrasts(model, ask)], max_new_tokens=6, eos_token_id=None)
+    with torch.no_grad():
+        for _ in range(6):
+            scores = model(ids).logits[:, -1] - ask(model, ids)
+            ids = torch.cat([ids, scores.argmax(-1, keepdim=True)], dim=1)
+    assert torch.equal(found, ids)
+
+
+@pytest.mark.parametrize("names", [["default"], ["default", "other"]])
+def test_what_is_merged_is_what_is_saved_copied_and_sent(names: list[str]) -> None:
+    config = ShiraConfig(r=2, target_modules=["lin1"], random_seed=0)
+    model = get_peft_model(MLP(), config)
+    model.add_adapter("other", config.copy(random_seed=1))
+    fill_randomly(model)
+    base = snapshot(model)["base_model.model.lin1.base_layer.weight"]
+    model.merge_adapter(names)
+    merged = dict(model.named_parameters())["base_model.model.lin1.base_layer.weight"]
+    assert not torch.equal(merged, base)
+    assert torch.equal(model.state_dict()["base_model.model.lin1.base_layer.weight"], merged)
+    assert torch.equal(copy.deepcopy(model).state_dict()["base_model.model.lin1.base_layer.weight"], merged)
+    model.unmerge_adapter()
+    assert torch.equal(merged, base)

@@ -6,8 +6,8 @@ from typing import Any
 import peft
 import pytest
 import torch
-from tiny import MLP, adapted, fill_randomly, layers, same_bits, snapshot, tiny_opt, tokens
-from torch import Tensor, nn
+from tiny import adapted, fill_randomly, layers, mlp, run, same_bits, snapshot, tiny_opt, tokens
+from torch import nn
 
 import shira_lab
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, TaskType, get_peft_model
@@ -16,16 +16,6 @@ from shira_lab.errors import ConfigError, ShiraError, StorageError
 SHIRA = ShiraConfig(r=2, target_modules=["lin0", "lin1"], random_seed=0)
 LORA = LoraConfig(r=2, target_modules=["lin0", "lin1"])
 HALVES = [torch.float16, torch.bfloat16]
-
-
-def mlp(dtype: torch.dtype = torch.float32) -> MLP:
-    torch.manual_seed(0)
-    return MLP().to(dtype)
-
-
-def run(model: nn.Module) -> Tensor:
-    with torch.no_grad():
-        return model(torch.linspace(-1, 1, 40).view(4, 10).to(next(model.parameters()).dtype))
 
 
 def dtypes(model: nn.Module) -> set[torch.dtype]:

@@ -12,7 +12,7 @@ from tiny_lm import tiny_lm, tokenizer
 
 from shira_lab.errors import ConfigError
 from shira_lab.training.finetune import finetune
-from shira_lab.training.history import Settings
+from shira_lab.training.settings import Settings
 
 SCRIPT = """
 import sys

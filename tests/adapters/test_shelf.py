@@ -4,24 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import MLP, fill_randomly, same_bits, snapshot
-from torch import Tensor, nn
+from tiny import fill_randomly, mlp, run, same_bits, snapshot
+from torch import Tensor
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig
 from shira_lab.adapters.shelf import AdapterShelf
 from shira_lab.errors import AdapterError, StorageError
 
 WEIGHTS = "adapter_model.safetensors"
-
-
-def mlp() -> MLP:
-    torch.manual_seed(0)
-    return MLP()
-
-
-def run(model: nn.Module) -> Tensor:
-    with torch.no_grad():
-        return model(torch.linspace(-1, 1, 40).view(4, 10))
 
 
 @pytest.fixture

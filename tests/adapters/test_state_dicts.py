@@ -6,7 +6,7 @@ from typing import Any
 import peft
 import pytest
 import torch
-from tiny import MLP, adapted, fill_randomly, layers, same_bits, snapshot
+from tiny import MLP, adapted, fill_randomly, layers, mlp, run, same_bits, snapshot
 from torch import Tensor, nn
 
 import shira_lab
@@ -25,16 +25,6 @@ from shira_lab.errors import AdapterError, StorageError
 
 SHIRA = ShiraConfig(r=2, target_modules=["lin0", "lin1"], random_seed=0, modules_to_save=["lin2"])
 LORA = LoraConfig(r=2, target_modules=["lin0", "lin1"])
-
-
-def mlp() -> MLP:
-    torch.manual_seed(0)
-    return MLP()
-
-
-def run(model: nn.Module) -> Tensor:
-    with torch.no_grad():
-        return model(torch.linspace(-1, 1, 40).view(4, 10))
 
 
 # ---- an adapter's ---------------------------------------------------------------------------------------------------

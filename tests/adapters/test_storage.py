@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from tiny import MLP, adapted, fill_randomly, layers, same_bits, snapshot
+from tiny import adapted, fill_randomly, layers, mlp, run, same_bits, snapshot
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -23,18 +23,8 @@ from shira_lab.masks import random_mask
 SHIRA = ShiraConfig(r=2, target_modules=["lin0", "lin1"], random_seed=0)
 LORA = LoraConfig(r=2, target_modules=["lin0", "lin1"])
 CONFIGS = [SHIRA, LORA, SHIRA.copy(modules_to_save=["lin2"]), SHIRA.copy(rank_pattern={"lin1": 3})]
-WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+CARD, WEIGHTS, CONFIG = "README.md", "adapter_model.safetensors", "adapter_config.json"
 INDICES, VALUES = "base_model.model.lin1.shira_indices", "base_model.model.lin1.shira_weight"
-
-
-def mlp() -> MLP:
-    torch.manual_seed(0)
-    return MLP()
-
-
-def run(model: nn.Module) -> Tensor:
-    with torch.no_grad():
-        return model(torch.linspace(-1, 1, 40).view(4, 10))
 
 
 @pytest.fixture
@@ -49,7 +39,7 @@ def test_what_is_saved_comes_back(config: ShiraConfig, is_trainable: bool, tmp_p
     model = adapted(mlp(), config)
     expected = run(model)
     model.save_pretrained(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [CONFIG, WEIGHTS]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CARD, CONFIG, WEIGHTS]
     back = PeftModel.from_pretrained(mlp(), tmp_path, is_trainable=is_trainable)
     assert torch.equal(run(back), expected)
     assert back.training is is_trainable
@@ -88,7 +78,7 @@ def test_several_adapters_go_to_folders_of_their_names(tmp_path: Path) -> None:
     model.add_adapter("default", LORA)
     fill_randomly(model)
     model.save_pretrained(tmp_path, selected_adapters=["first", "default"])
-    assert sorted(path.name for path in tmp_path.iterdir()) == [CONFIG, WEIGHTS, "first"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CARD, CONFIG, WEIGHTS, "first"]
     model.save_pretrained(tmp_path)
     back = PeftModel.from_pretrained(mlp(), tmp_path / "first", "first")
     back.load_adapter(tmp_path / "second", "second")
@@ -191,8 +181,9 @@ BROKEN_CONFIGS: dict[str, tuple[type[ShiraError], object]] = {
     "The largest r for this shape is 6": (ConfigError, {"r": 10**40}),
     r"Target modules \['q'\] not found": (ConfigError, {"target_modules": ["q"]}),
     "tensor 'lin2.shira_indices' is missing": (StorageError, {"target_modules": ["lin0", "lin1", "lin2"]}),
-    "tensor 'lin0.lora_A.weight' is missing": (StorageError, {"peft_type": "LORA"}),
-    "'lin0.lora_A.weight' is": (StorageError, {"peft_type": "LORA", "r": 10**40}),
+    "LoraConfig has no `init_weights` here; got True": (ConfigError, {"peft_type": "LORA"}),
+    "tensor 'lin0.lora_A.weight' is missing": (StorageError, json.dumps(LORA.to_dict())),
+    "'lin0.lora_A.weight' is": (StorageError, json.dumps(LORA.copy(r=10**40).to_dict())),
     "`rank_pattern` should be a dict": (ConfigError, {"rank_pattern": None}),
 }
 

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from tiny import MLP, adapted, same_bits, snapshot
-from torch import Tensor, nn
+from tiny import adapted, mlp, run, same_bits, snapshot
+from torch import Tensor
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig
 from shira_lab.adapters.storage.tensor_files import COMPACT_NAME, PICKLE_NAME, WEIGHTS_NAME, read_tensors
@@ -20,16 +20,6 @@ from shira_lab.errors import StorageError
 
 SHIRA = ShiraConfig(r=2, target_modules=["lin0", "lin1"], random_seed=0)
 VALUES = "base_model.model.lin1.shira_weight"
-
-
-def mlp() -> MLP:
-    torch.manual_seed(0)
-    return MLP()
-
-
-def run(model: nn.Module) -> Tensor:
-    with torch.no_grad():
-        return model(torch.linspace(-1, 1, 40).view(4, 10))
 
 
 @pytest.fixture
@@ -66,7 +56,7 @@ def test_a_folder_holds_the_last_form_that_was_saved_alone(saved: Path) -> None:
         (PICKLE_NAME, {"safe_serialization": False}),
     ):
         model.save_pretrained(saved, **options)
-        assert sorted(path.name for path in saved.iterdir()) == sorted(["adapter_config.json", name])
+        assert sorted(path.name for path in saved.iterdir()) == sorted(["README.md", "adapter_config.json", name])
     with pytest.raises(StorageError, match="`compact=True` writes safetensors; leave `safe_serialization` at True"):
         model.save_pretrained(saved, safe_serialization=False, compact=True)
 

@@ -43,7 +43,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 def test_a_run_leaves_an_adapter_its_history_and_a_report(finished: Path, model: Path) -> None:
-    names = {"adapter_config.json", "adapter_model.safetensors", "history.json", "report.html"}
+    names = {"README.md", "adapter_config.json", "adapter_model.safetensors", "history.json", "report.html"}
     assert {file.name for file in finished.iterdir()} == names
     adapter = PeftModel.from_pretrained(load_model(model)[0], finished)
     assert adapter.peft_config["default"].mask_type == "snip"
@@ -121,6 +121,26 @@ def test_a_resumed_run_takes_its_settings_from_its_folder(
     assert (tmp_path / weights).read_bytes() == (finished / weights).read_bytes()
 
 
+def test_a_result_is_replaced_only_when_that_is_asked_for(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["finetune", "--model", str(model), *SHORT, "--out", str(tmp_path)]
+    assert main(command) == 0
+    before = (tmp_path / "adapter_model.safetensors").read_bytes()
+    assert refusal(capsys, *command, "--seed", "7") == (
+        f"shira-lab: {tmp_path} holds a result already (adapter_config.json, history.json): choose another folder, or "
+        "replace it with --overwrite."
+    )
+    assert (tmp_path / "adapter_model.safetensors").read_bytes() == before
+    assert main([*command, "--seed", "7", "--overwrite"]) == 0
+    assert (tmp_path / "adapter_model.safetensors").read_bytes() != before
+
+
+def test_a_model_is_not_replaced_by_what_is_learned_from_it(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(capsys, "finetune", "--model", model, "--method", "full", *SHORT, "--out", model)
+    assert "holds a result already (config.json)" in said
+
+
 @pytest.fixture
 def interruptible() -> Iterator[None]:
     """A process in the background is started with interrupts ignored."""
@@ -156,7 +176,7 @@ def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("command", [[], ["finetune"], ["tell"], ["fuse"], ["inspect"]])
+@pytest.mark.parametrize("command", [[], ["lab"], ["finetune"], ["tell"], ["fuse"], ["inspect"]])
 def test_help_is_there_for_every_command(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as leaving:
         main([*command, "--help"])

@@ -109,3 +109,4 @@ def test_what_cannot_be_done_is_one_sentence(saved: Path, tmp_path: Path, capsys
     assert "got 2 adapters and 1 weights" in refusal("fuse", saved / "sea", saved / "same", *out, "--weights", "1")
     assert "`density` should be in (0, 1]" in refusal("fuse", saved / "sea", *out, "--type", "ties")
     assert not (tmp_path / "out").exists()
+    assert "holds a result already (adapter_config.json)" in refusal("fuse", saved / "sea", "--out", saved / "same")

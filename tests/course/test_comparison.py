@@ -19,7 +19,7 @@ from shira_lab.course.comparison.log import SHIPPED, append_run, begin_log, read
 from shira_lab.course.comparison.measures import CONSISTENCY, EXCESS, FORGETTING, MEASURES, RANK, reference_at
 from shira_lab.course.comparison.records import Cell, Protocol, Run
 from shira_lab.course.comparison.results import Comparison, Spread
-from shira_lab.course.comparison.run import run_cell
+from shira_lab.course.comparison.run import control_ranks, run_cell
 from shira_lab.course.figures import forgetting_figure, rank_against_excess_figure, seeds_figure, tuning_figure
 from shira_lab.errors import ConfigError, StorageError
 from shira_lab.masks import mask_types
@@ -189,6 +189,15 @@ def test_a_run_is_repeated_by_its_seed_and_measured_less_when_it_tunes() -> None
     tuning = run_cell(LORA, PROTOCOL, 0.003, PROTOCOL.tuning_seed, on_event=lambda _: None)
     assert [(point.step, point.reference) for point in tuning.points] == [(0, None), (2, None)]
     assert (tuning.ranks, tuning.consistency) == ((), {})
+
+
+def test_controls_have_the_layers_and_the_positions_of_the_run() -> None:
+    cell = Cell("shira", "row_col", 2)
+    run, control = run_cell(cell, PROTOCOL, 0.003, 0, on_event=lambda _: None), control_ranks(cell, PROTOCOL, seed=0)
+    assert [one.layer for one in control] == [one.layer for one in run.ranks]
+    assert all(trained.rank <= one.rank <= 5 for trained, one in zip(run.ranks, control, strict=True))
+    assert control == control_ranks(cell, replace(PROTOCOL, steps=1), seed=0)
+    assert {one.rank for one in control_ranks(LORA, PROTOCOL, seed=0)} == {LORA.r}
 
 
 # ---- what ships -----------------------------------------------------------------------------------------------------

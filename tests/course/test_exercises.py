@@ -25,6 +25,10 @@ def run(code: str, exercise: Exercise) -> object:
     return names[exercise.name]
 
 
+def defines(source: str, name: str) -> bool:
+    return f"def {name}(" in source or f"class {name}(" in source
+
+
 @every_exercise
 def test_the_solution_passes_its_check(exercise: Exercise) -> None:
     verdict = check(run(exercise.answer, exercise))
@@ -52,7 +56,7 @@ def test_a_lesson_holds_its_exercises_as_stubs_under_their_headings(path: Path) 
         if cell.cell_type == "markdown":
             heading = next((line[3:] for line in cell.source.splitlines() if line.startswith("## ")), heading)
         elif "exercise" in cell.metadata.get("tags", []):
-            exercise = next(e for e in EXERCISES.values() if f"def {e.name}(" in cell.source)
+            exercise = next(e for e in EXERCISES.values() if defines(cell.source, e.name))
             assert cell.source == exercise.stub and heading.endswith(exercise.heading)
             found += 1
     assert found, "a lesson ends with an exercise"
@@ -60,7 +64,7 @@ def test_a_lesson_holds_its_exercises_as_stubs_under_their_headings(path: Path) 
 
 def test_every_exercise_is_in_a_lesson() -> None:
     sources = "\n".join(cell.source for path in NOTEBOOKS for cell in nbformat.read(path, as_version=4).cells)
-    assert [name for name in EXERCISES if f"def {name}(" not in sources] == []
+    assert [name for name in EXERCISES if not defines(sources, name)] == []
 
 
 def test_an_error_in_an_answer_is_a_finding() -> None:

@@ -15,6 +15,8 @@ from shira_lab.analysis.spectrum import spectrum
 from shira_lab.budget import num_params
 from shira_lab.course.figures import (
     budget_figure,
+    curves_figure,
+    entries_figure,
     loss_figure,
     mask_pixels,
     mask_png,
@@ -26,9 +28,11 @@ from shira_lab.course.figures import (
     training_svg,
 )
 from shira_lab.course.figures.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Line
+from shira_lab.course.figures.entries import pooled
 from shira_lab.course.figures.theme import PICTURES, PLOTLY
-from shira_lab.course.figures.training import loss_curves, rank_curves
-from shira_lab.training.history import EvalPoint, History, RankPoint, Settings, StepPoint
+from shira_lab.course.figures.training import DASHED, loss_curves, rank_curves
+from shira_lab.training.history import EvalPoint, History, RankPoint, StepPoint
+from shira_lab.training.settings import Settings
 
 FLOOR = 0.33
 
@@ -41,6 +45,9 @@ def a_run(steps: int = 40) -> History:
         history.evals.append(EvalPoint(step, 7 / (step + 1), FLOOR))
     for layer in ("layers.0.fc1", "layers.1.fc1"):
         history.ranks += [RankPoint(step, layer, 190 + step // 20, 20.0, 80.0, (1.0,), (4, 3)) for step in (20, 40)]
+    history.controls = [
+        RankPoint(0, layer, 192, s, 90.0, (1.0,), (4, 3)) for layer, s in zip("ab", (30, 40), strict=True)
+    ]
     return history
 
 
@@ -126,13 +133,23 @@ def test_a_loss_figure_holds_the_losses_and_the_floor() -> None:
 
 def test_a_rank_figure_shows_the_mean_and_every_layer() -> None:
     figure = rank_figure(a_run())
-    assert [trace.name for trace in figure.data[::2]] == ["rank", "effective rank", "stable rank"]
+    assert [trace.name for trace in figure.data[:6:2]] == ["rank", "effective rank", "stable rank"]
     assert list(figure.data[0].y) == [191, 192]
     assert list(figure.data[1].text) == ["layers.0.fc1"] * 2 + [None] + ["layers.1.fc1"] * 2 + [None]
 
 
+def test_a_rank_figure_shows_the_ranks_of_random_values_as_level_lines() -> None:
+    means, levels = rank_figure(a_run()).data[:6:2], rank_figure(a_run()).data[6:]
+    assert {(trace.name, trace.line.dash) for trace in levels} == {("random values", "dash")}
+    assert [trace.line.color for trace in levels] == [trace.line.color for trace in means]
+    assert not any(trace.showlegend for trace in levels)
+    assert {figure(a_run()).layout.annotations[0].text for figure in (rank_figure, training_figure)} == {DASHED}
+    assert [list(trace.y) for trace in levels] == [[192, 192], [90, 90], [35, 35]]
+    assert list(levels[0].x) == [0, 60]
+
+
 def test_a_training_figure_is_drawn_before_the_first_step_and_after_the_last() -> None:
-    assert [len(trace.x) for trace in training_figure(History(Settings())).data] == [0, 0, 2, 0, 0, 0, 0, 0, 0]
+    assert [len(trace.x) for trace in training_figure(History(Settings())).data] == [0, 0, 2, *[0] * 9]
     run = a_run()
     for trace, curve in zip(training_figure(run).data, [*loss_curves(run), *rank_curves(run)], strict=True):
         assert list(trace.x) == list(curve.x) and list(trace.y) == list(curve.y)
@@ -192,3 +209,25 @@ def test_figures_need_neither_widgets_nor_transformers() -> None:
     look = "import shira_lab.course.figures, sys; print(*{'ipywidgets', 'transformers', 'anywidget'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_a_tile_shows_the_largest_entry_under_it_as_a_part_of_the_largest_of_all() -> None:
+    matrix = np.zeros((5, 6))
+    matrix[0, 0], matrix[4, 5], matrix[3, 1] = -2, 1, 4
+    assert pooled(matrix, max_tiles=3).tolist() == [[0.5, 0, 0], [1, 0, 0], [0, 0, 0.25]]
+    assert pooled(np.zeros((3, 2))).tolist() == np.zeros((3, 2)).tolist()
+
+
+def test_matrices_stand_side_by_side_upright_and_square() -> None:
+    figure = entries_figure({"W": np.eye(3), "S": np.ones((2, 3))}, "two")
+    assert [np.array(one.z).tolist() for one in figure.data] == [np.eye(3).tolist(), np.ones((2, 3)).tolist()]
+    assert [axis.autorange for axis in figure.select_yaxes()] == ["reversed"] * 2
+    assert [axis.scaleanchor for axis in figure.select_yaxes()] == ["x", "x2"]
+    assert figure.alt == "Figure: two"
+
+
+def test_a_curve_upon_another_is_seen() -> None:
+    figure = curves_figure({"one": ([1, 2], [3, 4]), "two": ([1, 2], [3, 4])}, "same", "step", "loss", logarithmic=True)
+    assert [curve.line.dash for curve in figure.data] == ["solid", "dash"]
+    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+    assert curves_figure({}, "none", "x", "y").layout.yaxis.type == "linear"

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from shira_lab.course.figures import growth_figure
 from shira_lab.course.figures.growth import MAX_PANELS, tiles
 from shira_lab.course.widgets import UpdateView
-from shira_lab.course.widgets.update_view import NOTHING_YET
-from shira_lab.training.history import History, PicturePoint, RankPoint, Settings
+from shira_lab.course.widgets.update_view import NOTHING_YET, RANDOM
+from shira_lab.training.history import History, PicturePoint, RankPoint
 from shira_lab.training.overview import overview
+from shira_lab.training.settings import Settings
 
 LAYERS = ("layers.0.q_proj", "layers.0.fc1")
 
@@ -33,6 +34,7 @@ def test_an_overview_shows_the_largest_entry_of_every_tile(m: int, n: int, max_t
 def a_run(measurements: int) -> History:
     """A run whose largest entry after the i-th measurement is i, with a picture of one row of two tiles."""
     history = History(Settings())
+    history.controls = [RankPoint(0, layer, 2, 2.0, 2.0, (3.0, 4.0), (2, 2)) for layer in LAYERS]
     for step in range(measurements):
         for layer in LAYERS:
             levels = b64encode(bytes([0, 255 if step else 0])).decode()
@@ -57,8 +59,11 @@ def test_a_growth_figure_has_a_picture_and_a_curve_for_each_step_shown() -> None
     figure = growth_figure(a_run(30), LAYERS[1])
     pictures = [trace for trace in figure.data if trace.type == "heatmap"]
     curves = [trace for trace in figure.data if trace.type == "scatter"]
-    assert len(pictures) == len(curves) == MAX_PANELS
-    assert curves[-1].name == "step 290: rank 2, effective rank 2" and list(curves[-1].y) == [29.0, 14.5]
+    assert len(pictures) == len(curves) - 1 == MAX_PANELS
+    last, control = curves[-2:]
+    assert last.name == "step 290: rank 2, stable rank 1.2, effective rank 1.8" and list(last.y) == [29.0, 14.5]
+    assert control.name == "random values: rank 2, stable rank 2.0, effective rank 2.0"
+    assert np.isclose(np.hypot(*control.y), np.hypot(*last.y)) and np.isclose(control.y[1] / control.y[0], 4 / 3)
     assert figure.layout.coloraxis.cmax == 29.0
 
 
@@ -75,7 +80,14 @@ def test_a_view_begins_with_the_newest_measurement_of_the_first_layer(view: Upda
 def test_an_earlier_measurement_is_paler_on_the_common_scale(view: UpdateView) -> None:
     view.controls["measurement"].value = 2
     assert view._tiles.brightness == 0.5 and view._tiles.alt.endswith("after step 10, dark where an entry is large.")
-    assert np.frombuffer(view._spectrum.values, dtype=np.float32).tolist() == [1.0, 0.5]
+    assert np.frombuffer(view._spectrum.values, dtype=np.float32)[:2].tolist() == [1.0, 0.5]
+
+
+def test_a_view_shows_random_values_beside_the_update(view: UpdateView) -> None:
+    assert [curve["name"] for curve in view._spectrum.curves] == ["update", RANDOM]
+    update, control = np.frombuffer(view._spectrum.values, dtype=np.float32).reshape(2, 2)
+    assert np.isclose(np.linalg.norm(control), np.linalg.norm(update))
+    assert f"With {RANDOM}: rank 2, stable rank 2.0, effective rank 2.0." in view._caption.value
 
 
 def test_the_newest_measurement_is_followed_and_an_older_one_is_kept(view: UpdateView) -> None:

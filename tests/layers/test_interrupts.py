@@ -30,7 +30,7 @@ from shira_lab.course.widgets import FineTuneLab
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer, product, sampled
 from shira_lab.training.finetune import finetune
-from shira_lab.training.history import Settings
+from shira_lab.training.settings import Settings
 
 #: An interrupt in a generator that is being thrown away is one that nobody sees.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -254,7 +254,7 @@ CELLS = {
         sys.path.insert(0, {tests!r})
         from tiny_lm import tiny_lm, tokenizer
         from shira_lab.training.finetune import finetune
-        from shira_lab.training.history import Settings
+        from shira_lab.training.settings import Settings
         from shira_lab.course.widgets import FineTuneLab
         torch.set_num_threads(1)
         model, settings = tiny_lm(), Settings(r=2, steps=100000, eval_every=50000, batch_size=2, learning_rate=0.01)

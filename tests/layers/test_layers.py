@@ -193,7 +193,7 @@ def test_changing_it_inside_disable_adapter_is_fine() -> None:
 def test_casting_sees_the_base_weight(merged: bool) -> None:
     model, plain = adapted(MLP(), SHIRA), MLP()
     plain.load_state_dict(
-        {k.replace("base_layer.", ""): v for k, v in snapshot(model.base_model.model).items() if "adapters" not in k}
+        {k.replace("base_layer.", ""): v for k, v in snapshot(model.base_model.model).items() if "default" not in k}
     )
     run(model)
     if merged:

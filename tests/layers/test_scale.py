@@ -8,8 +8,7 @@ from pathlib import Path
 import peft
 import pytest
 import torch
-from tiny import MLP, adapted, layers
-from torch import Tensor, nn
+from tiny import adapted, layers, mlp, run
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig
 from shira_lab.errors import AdapterError, ConfigError
@@ -19,16 +18,6 @@ CONFIGS = [
     LoraConfig(r=2, lora_alpha=6, target_modules=["lin0", "lin1"]),
 ]
 kinds = pytest.mark.parametrize("config", CONFIGS, ids=["shira", "lora"])
-
-
-def mlp() -> MLP:
-    torch.manual_seed(0)
-    return MLP()
-
-
-def run(model: nn.Module) -> Tensor:
-    with torch.no_grad():
-        return model(torch.linspace(-1, 1, 40).view(4, 10))
 
 
 @kinds

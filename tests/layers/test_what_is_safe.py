@@ -4,9 +4,11 @@ import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+import torch.multiprocessing
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import parametrizations, prune
@@ -52,6 +54,84 @@ def test_many_threads_get_what_one_gets(config: ShiraConfig) -> None:
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     assert not wrong and torch.equal(layer_of(model).weight, before)
+
+
+@each_config
+def test_processes_that_share_a_models_memory_get_what_one_gets(config: ShiraConfig) -> None:
+    model = adapted(nn.Linear(12, 9), config).share_memory()
+    before = layer_of(model).weight.detach().clone()
+    right = expected(model, before)
+    model.set_scale("default", 2.0)
+    twice = expected(model, before)
+    model.set_scale("default", 1.0)
+    processes = torch.multiprocessing.get_context("fork")
+    wrong = torch.zeros(3).share_memory_()
+
+    def ask(number: int) -> None:
+        with torch.no_grad():
+            for _ in range(50):
+                model.set_scale("default", 1.0 + number % 2)
+                answer = twice if number % 2 else right
+                wrong[number] += not torch.allclose(model(X), answer, atol=1e-5)
+
+    children = [processes.Process(target=ask, args=(number,)) for number in (1, 2)]
+    [child.start() for child in children]
+    ask(0)
+    [child.join() for child in children]
+    assert [child.exitcode for child in children] == [0, 0]
+    assert not wrong.any() and torch.equal(layer_of(model).weight, before)
+
+
+@each_config
+def test_who_writes_parameters_in_place_changes_the_base_weight(config: ShiraConfig) -> None:
+    model = adapted(nn.Linear(12, 9), config)
+    model(X)
+    with torch.no_grad():
+        for _, parameter in model.named_parameters():  # weight averaging
+            parameter.lerp_(torch.ones_like(parameter), 0.5)
+        torch.testing.assert_close(model(X), expected(model, layer_of(model).weight))
+        model.merge_adapter()
+        layer_of(model).weight.mul_(2)
+        with pytest.raises(AdapterError, match="The base weight was changed in place while an adapter was written"):
+            model(X)
+
+
+@each_config
+def test_a_data_parallel_model_trains_and_merges_as_one_without(config: ShiraConfig, tmp_path: Path) -> None:
+    alone = adapted(nn.Linear(12, 9), config).train()
+    model = copy.deepcopy(alone)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        parallel = nn.parallel.DistributedDataParallel(model)
+        for one in (alone, parallel):
+            optimizer = torch.optim.SGD([p for p in one.parameters() if p.requires_grad], lr=1e-3)
+            for _ in range(2):
+                optimizer.zero_grad()
+                one(X).pow(2).sum().backward()
+                optimizer.step()
+        torch.testing.assert_close(parallel(X), alone(X))
+        model.merge_adapter()
+        again = nn.parallel.DistributedDataParallel(model.requires_grad_(True))  # sends the merged weight
+        torch.testing.assert_close(again(X), alone(X))
+        model.unmerge_adapter()
+    finally:
+        torch.distributed.destroy_process_group()
+    assert torch.equal(layer_of(model).weight, layer_of(alone).weight)
+
+
+@each_config
+def test_a_functional_call_takes_the_weight_and_the_values_that_it_is_given(config: ShiraConfig) -> None:
+    model = adapted(nn.Linear(12, 9), config)
+    other = copy.deepcopy(model)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with torch.no_grad():
+        for _, parameter in other.named_parameters():
+            parameter.mul_(3)
+        given = {name: value.detach() for name, value in other.named_parameters()}
+        torch.testing.assert_close(torch.func.functional_call(model, given, (X,)), other(X))
+    gradient = torch.func.grad(lambda values: torch.func.functional_call(model, values, (X,)).sum())(given)
+    assert all(value.isfinite().all() for value in gradient.values())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 SHARED: dict[str, Callable[[nn.Linear], Tensor]] = {

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_peft_model, register_mask
 from shira_lab.budget import max_r, num_params
 from shira_lab.errors import AdapterError, ConfigError, MaskError
-from shira_lab.masks import find_mask, mask_positions, random_mask
+from shira_lab.masks import find_mask, mask_positions, mask_types, random_mask
 
-BUILT_IN = ("random", "magnitude", "gradient", "snip", "struct", "block", "row_col")
+BUILT_IN = mask_types()
 FIRST = ShiraConfig(r=2, target_modules=["lin0", "lin1"], random_seed=0)
 
 

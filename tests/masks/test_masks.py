@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -13,13 +12,14 @@ from torch import Tensor, nn
 
 from shira_lab import masks
 from shira_lab.budget import max_r, num_params
+from shira_lab.course.masks.choices import SCORES
 from shira_lab.errors import ConfigError, MaskError
 from shira_lab.masks import positions as positions_module
+from shira_lab.masks import shuffle
 from shira_lab.masks.positions import _probable_lower_bound, from_indices
-from shira_lab.masks.scores import SCORES
 
-TYPES = ("random", "magnitude", "gradient", "snip", "struct", "block", "row_col")
-NESTED = ("random", "magnitude", "gradient", "snip", "struct")
+TYPES = masks.mask_types()
+NESTED = ("random", "magnitude", "gradient", "snip", "struct", "smallest", "columns", "gradient_block")
 
 
 def linear(m: int, n: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> nn.Linear:
@@ -80,7 +80,7 @@ def test_the_short_way_and_the_full_shuffle_give_the_same_positions(
 ) -> None:
     k = num_params(r, shape)
     short = positions_module.random_positions(shape, k, 11)
-    monkeypatch.setattr(positions_module, "_torch_shuffles_forward", lambda: False)
+    monkeypatch.setattr(positions_module, "torch_shuffles_forward", lambda: False)
     assert torch.equal(short, positions_module.random_positions(shape, k, 11))
 
 
@@ -90,8 +90,8 @@ def test_the_short_way_is_torchs_shuffle_and_no_help_of_the_full_one_is_needed(
 ) -> None:
     k = data.draw(st.integers(1, numel - 1))
     full = torch.randperm(numel, generator=torch.Generator().manual_seed(seed))
-    assert positions_module._shuffle_prefix(numel, k, seed).tolist() == full[:k].tolist()
-    assert positions_module._torch_shuffles_forward.__wrapped__()  # asked anew, not the answer that is kept
+    assert shuffle.shuffle_prefix(numel, k, torch.Generator().manual_seed(seed)).tolist() == full[:k].tolist()
+    assert shuffle.torch_shuffles_forward.__wrapped__()  # asked anew, not the answer that is kept
 
 
 def test_a_layers_own_seed_is_the_same_on_every_machine() -> None:
@@ -107,7 +107,7 @@ def test_drawn_seeds_differ_and_fit_into_31_bits() -> None:
 @pytest.mark.parametrize("name", ("random", "block", "row_col"))
 def test_a_seeded_mask_leaves_the_global_generator_alone(name: str) -> None:
     layer = linear(90, 20)
-    positions_module._torch_shuffles_forward.cache_clear()
+    shuffle.torch_shuffles_forward.cache_clear()
     before = torch.get_rng_state()
     mask(name, layer, 1, 5)
     assert torch.equal(torch.get_rng_state(), before)
@@ -115,7 +115,7 @@ def test_a_seeded_mask_leaves_the_global_generator_alone(name: str) -> None:
 
 def test_the_short_way_is_the_one_taken_for_a_sparse_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "randperm", lambda *_, **__: pytest.fail("all positions were shuffled"))
-    monkeypatch.setattr(positions_module, "_torch_shuffles_forward", lambda: True)
+    monkeypatch.setattr(positions_module, "torch_shuffles_forward", lambda: True)
     assert positions_module.random_positions((200, 200), 400, 5).numel() == 400
 
 
@@ -126,23 +126,23 @@ def test_from_214748364_entries_on_the_full_shuffle_is_taken_because_torchs_is_a
     shape: tuple[int, int], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = []
-    monkeypatch.setattr(positions_module, "_torch_shuffles_forward", lambda: True)
-    monkeypatch.setattr(positions_module, "_shuffle_prefix", lambda _, k, seed: taken.append("short") or np.arange(k))
+    monkeypatch.setattr(positions_module, "torch_shuffles_forward", lambda: True)
+    monkeypatch.setattr(positions_module, "shuffle_prefix", lambda _, k, seed: taken.append("short") or torch.arange(k))
     monkeypatch.setattr(torch, "randperm", lambda numel, generator: taken.append("full") or torch.arange(9))
     positions_module.random_positions(shape, 2, 0)
     assert taken == [way]
 
 
 def test_a_torch_that_shuffles_otherwise_is_noticed_and_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    shuffle = torch.randperm
-    monkeypatch.setattr(torch, "randperm", lambda n, generator: shuffle(n, generator=generator).flip(0))
-    positions_module._torch_shuffles_forward.cache_clear()
+    randperm = torch.randperm
+    monkeypatch.setattr(torch, "randperm", lambda n, generator: randperm(n, generator=generator).flip(0))
+    shuffle.torch_shuffles_forward.cache_clear()
     try:
-        assert not positions_module._torch_shuffles_forward()
+        assert not shuffle.torch_shuffles_forward()
         expected = torch.randperm(40_000, generator=torch.Generator().manual_seed(5))[:400].sort().values
         assert torch.equal(positions_module.random_positions((200, 200), 400, 5), expected)
     finally:
-        positions_module._torch_shuffles_forward.cache_clear()
+        shuffle.torch_shuffles_forward.cache_clear()
 
 
 @pytest.mark.parametrize("name", ("random", "block", "row_col"))

@@ -10,7 +10,7 @@ from shira_lab.errors import ConfigError, ShiraError
 from shira_lab.training.corpus import Tales, Texts, find_corpus
 from shira_lab.training.documents import read_documents, split
 from shira_lab.training.finetune import finetune
-from shira_lab.training.history import Settings
+from shira_lab.training.settings import Settings
 from shira_lab.training.stories import Stories
 from shira_lab.training.summary import summary
 

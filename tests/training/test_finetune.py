@@ -11,16 +11,19 @@ from transformers import OPTForCausalLM
 
 from shira_lab import PeftModel, ShiraConfig, get_peft_model
 from shira_lab.adapters.storage.adapter import adapter_tensors
+from shira_lab.analysis.spectrum import spectrum
 from shira_lab.errors import AdapterError, ConfigError, ShiraError, StorageError
 from shira_lab.models.hub import load_model
 from shira_lab.training.checkpoints import last_checkpoint
+from shira_lab.training.control import control_weight
 from shira_lab.training.evaluate import sample
 from shira_lab.training.finetune import finetune
 from shira_lab.training.finetuned import Finetuned
-from shira_lab.training.history import EvalPoint, History, Settings
-from shira_lab.training.methods import delta_weight
+from shira_lab.training.history import EvalPoint, History
+from shira_lab.training.methods import delta_weight, make_trainable, recipe
 from shira_lab.training.probe import Probe, watched
 from shira_lab.training.recorder import Recorder
+from shira_lab.training.settings import Settings
 from shira_lab.training.stories import Stories
 from shira_lab.training.worlds import get_world
 
@@ -130,6 +133,41 @@ def test_the_rank_of_shira_is_high_and_that_of_lora_is_r() -> None:
         assert all(rank == expected if expected else rank > 2 * SHORT.r for rank in last)
 
 
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("shira", "scaling 1, values start at zero, learning rate 0.1"),
+        ("lora", "lora_alpha 8 (scaling 1), A starts Kaiming-uniform and B at zero, learning rate 0.1"),
+        ("full", "every weight starts as it is, learning rate 0.1"),
+    ],
+)
+def test_a_recipe_says_how_a_method_starts(method: str, words: str) -> None:
+    """In words what the adapter holds before the first step."""
+    settings = Settings(method=method, learning_rate=0.1)
+    assert recipe(settings) == words
+    if method == "full":
+        return
+    trained = make_trainable(tiny_lm(), settings, [])
+    for name, parameter in trained.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.any() == ("lora_A" in name)
+    adapters = [layer.get_adapter("default") for _, layer in trained.base_model.adapter_layers()]
+    assert {adapter.scaling for adapter in adapters} == {1.0}
+
+
+@METHODS
+def test_random_values_in_the_same_places_stand_beside_the_ranks(method: str) -> None:
+    tuned = run(dataclasses.replace(SHORT, method=method))
+    history = tuned.history
+    assert [point.layer for point in history.controls] == history.layers
+    for path in history.layers:
+        update, control = delta_weight(tuned.model, tuned.base, path), control_weight(tuned.model, path)
+        assert control.shape == update.shape
+        if method == "shira":
+            assert not control[update == 0].any() and control[update != 0].all()
+        assert history.control_of(path).rank == (SHORT.r if method == "lora" else spectrum(control).rank)
+
+
 def test_the_history_says_what_was_measured_and_when() -> None:
     events: list[int] = []
     history = run(dataclasses.replace(SHORT, steps=5), on_event=lambda h: events.append(h.step)).history
@@ -209,7 +247,7 @@ def test_a_checkpoint_of_an_adapter_holds_no_weights_of_the_model(tmp_path: Path
     assert {"adapter_model.safetensors", "adapter_config.json", "history.json", "optimizer.pt"} <= found[-1]
     assert not {"model.safetensors", "pytorch_model.bin"} & found[-1]
     assert {file.name for file in tmp_path.iterdir()} == {
-        "adapter_model.safetensors", "adapter_config.json", "history.json"
+        "README.md", "adapter_model.safetensors", "adapter_config.json", "history.json"
     }  # fmt: skip
     again = PeftModel.from_pretrained(tiny_lm(), tmp_path)
     assert same_bits(adapter_tensors(again.base_model, "default"), learned(result))

@@ -12,7 +12,7 @@ from shira_lab.training import forecast as module
 from shira_lab.training import machine
 from shira_lab.training.finetune import finetune
 from shira_lab.training.forecast import DoesNotFit, check_fits, forecast
-from shira_lab.training.history import Settings
+from shira_lab.training.settings import Settings
 
 SHORT = Settings(model="tiny", steps=2, batch_size=4, eval_every=2, eval_stories=2, sample_tokens=4, r=2)
 

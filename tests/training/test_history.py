@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shira_lab.errors import ConfigError, StorageError
-from shira_lab.training.history import EvalPoint, History, PicturePoint, RankPoint, SamplePoint, Settings, StepPoint
+from shira_lab.training.history import EvalPoint, History, PicturePoint, RankPoint, SamplePoint, StepPoint
+from shira_lab.training.settings import Settings
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 steps = st.integers(0, 10**6)
@@ -23,6 +24,16 @@ settings = st.builds(
     seed=st.none() | st.integers(0, 2**32 - 1),
     reference_world=st.none() | st.text(),
 )
+rank_points = st.builds(
+    RankPoint,
+    steps,
+    st.text(),
+    steps,
+    numbers,
+    numbers,
+    st.lists(numbers, max_size=3).map(tuple),
+    st.tuples(steps, steps),
+)
 histories = st.builds(
     History,
     settings=settings,
@@ -32,18 +43,8 @@ histories = st.builds(
     message=st.text(),
     steps=st.lists(st.builds(StepPoint, steps, numbers, numbers)),
     evals=st.lists(st.builds(EvalPoint, steps, numbers, numbers)),
-    ranks=st.lists(
-        st.builds(
-            RankPoint,
-            steps,
-            st.text(),
-            steps,
-            numbers,
-            numbers,
-            st.lists(numbers, max_size=3).map(tuple),
-            st.tuples(steps, steps),
-        )
-    ),
+    ranks=st.lists(rank_points),
+    controls=st.lists(rank_points),
     pictures=st.lists(st.builds(PicturePoint, steps, st.text(), st.tuples(steps, steps), numbers, st.text())),
     samples=st.lists(st.builds(SamplePoint, steps, st.text(), st.text())),
     reference=st.lists(st.builds(EvalPoint, steps, numbers, numbers)),
@@ -72,6 +73,8 @@ def test_a_history_knows_its_last_step_and_its_layers() -> None:
     history.ranks += [RankPoint(step, layer, 1, 1.0, 1.0, (1.0,), (4, 3)) for step in (0, 2) for layer in ("b", "a")]
     assert (history.step, history.seconds, history.layers) == (2, 1.0, ["b", "a"])
     assert [point.step for point in history.ranks_of("a")] == [0, 2]
+    assert [(point.step, point.layer) for point in history.last_ranks] == [(2, "b"), (2, "a")]
+    assert History(Settings()).last_ranks == []
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ def test_a_killed_run_ends_as_one_that_was_never_stopped(
     if running.returncode == -signal.SIGKILL:
         last_good = last_checkpoint(out) or out  # at the very end the result is there, and the checkpoints are gone
         assert PeftModel.from_pretrained(tiny_lm(), last_good).active_adapter == "default"
-        subprocess.run(command(model, out), check=True, capture_output=True, timeout=200)
+        if last_good != out:
+            subprocess.run(command(model, out), check=True, capture_output=True, timeout=200)
     learned, expected = (load_file(folder / "adapter_model.safetensors") for folder in (out, whole))
     assert learned.keys() == expected.keys()
     assert all(torch.equal(value, expected[name]) for name, value in learned.items())

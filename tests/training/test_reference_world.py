@@ -8,7 +8,8 @@ from tiny_lm import tiny_lm, tokenizer
 from shira_lab.training.corpus import find_corpus
 from shira_lab.training.evaluate import story_loss
 from shira_lab.training.finetune import finetune
-from shira_lab.training.history import History, Settings
+from shira_lab.training.history import History
+from shira_lab.training.settings import Settings
 from shira_lab.training.worlds import get_world
 
 SHORT = Settings(

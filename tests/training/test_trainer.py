@@ -86,6 +86,20 @@ def test_a_checkpoint_of_our_trainer_is_the_adapter_and_a_run_resumes_from_it(
     torch.testing.assert_close(resumed.eval()(x)[0], whole.eval()(x)[0])
 
 
+@every_kind
+def test_transformers_own_trainer_resumes_from_its_whole_checkpoint(kind: type[AdapterConfig], tmp_path: Path) -> None:
+    task = "CAUSAL_LM"
+    whole = adapted(task, kind)
+    transformers.Trainer(whole, arguments(tmp_path), train_dataset=rows(task), eval_dataset=rows(task)).train()
+    resumed = adapted(task, kind)  # a mask at other positions, until the checkpoint is read
+    trainer = transformers.Trainer(resumed, arguments(tmp_path), train_dataset=rows(task), eval_dataset=rows(task))
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value)
+    x = rows(task)[0]["input_ids"][None]
+    torch.testing.assert_close(resumed.eval()(x)[0], whole.eval()(x)[0])
+
+
 def test_our_trainer_ends_with_the_best_adapter_when_asked(tmp_path: Path) -> None:
     args = arguments(tmp_path, load_best_model_at_end=True, save_strategy="steps", learning_rate=5.0)
     trainer = Trainer(adapted("CAUSAL_LM"), args, train_dataset=rows("CAUSAL_LM"), eval_dataset=rows("CAUSAL_LM"))

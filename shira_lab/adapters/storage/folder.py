@@ -21,8 +21,9 @@ from shira_lab.adapters.config import CONFIG_NAME, AdapterConfig
 from shira_lab.adapters.storage.files import read_json, sync_folder, write_beside, writing
 from shira_lab.adapters.storage.tensor_files import TENSOR_FILES, find_tensors
 
+CARD_NAME = "README.md"
 _WAITING = re.compile(rf"\.{re.escape(CONFIG_NAME)}\.([0-9a-f]{{64}})")
-_LEFT_OVER = re.compile(rf"\.({'|'.join(map(re.escape, (CONFIG_NAME, *TENSOR_FILES)))})\..+")
+_LEFT_OVER = re.compile(rf"\.({'|'.join(map(re.escape, (CARD_NAME, CONFIG_NAME, *TENSOR_FILES)))})\..+")
 
 
 def write_folder(folder: Path, file: str, tensors: bytes, config: bytes) -> None:

@@ -14,20 +14,23 @@ from shira_lab.adapters.storage.adapter import (
     fill_adapter,
 )
 from shira_lab.adapters.tuner import AdapterModel
+from shira_lab.adapters.unknown import refuse_unknown
 from shira_lab.errors import AdapterError, expect
 from shira_lab.masks.positions import shape_of
 
 
-def get_peft_model_state_dict(model: nn.Module, adapter_name: str = "default") -> dict[str, Tensor]:
+def get_peft_model_state_dict(model: nn.Module, adapter_name: str = "default", **others: Any) -> dict[str, Tensor]:
     """The tensors of an adapter under the names of PEFT's files.
 
     Args:
         model: a :class:`~shira_lab.adapters.model.PeftModel`, or a model with injected adapters; names then have no
             "base_model.model." before the layer's path, as in PEFT.
+        others: further arguments of PEFT's, at their defaults.
 
     Raises:
         AdapterError: when there is no such adapter.
     """
+    refuse_unknown("get_peft_model_state_dict", others, "Leave it out: the adapter's tensors are given.", AdapterError)
     tree, prefix = _tree(model)
     tensors = adapter_tensors(tree, adapter_name)
     if not tensors:
@@ -36,14 +39,18 @@ def get_peft_model_state_dict(model: nn.Module, adapter_name: str = "default") -
 
 
 def set_peft_model_state_dict(
-    model: nn.Module, peft_model_state_dict: dict[str, Tensor], adapter_name: str = "default"
+    model: nn.Module, peft_model_state_dict: dict[str, Tensor], adapter_name: str = "default", **others: Any
 ) -> LoadResult:
     """Give an adapter the values and positions of :func:`get_peft_model_state_dict`. All are checked first.
+
+    Args:
+        others: further arguments of PEFT's, at their defaults.
 
     Raises:
         AdapterError: when there is no such adapter, or it is merged.
         StorageError: when a tensor is missing, is not expected or does not fit; nothing has changed then.
     """
+    refuse_unknown("set_peft_model_state_dict", others, "Leave it out: every tensor has to fit.", AdapterError)
     _check_state_dict(peft_model_state_dict)
     current = get_peft_model_state_dict(model, adapter_name)
     tree, prefix = _tree(model)

@@ -8,15 +8,17 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from shira_lab.masks.calibration import REDUCTION_NAMES, Reduction
-from shira_lab.training.history import Method, Settings, Status
+from shira_lab.course.masks.running import REDUCTION_NAMES
+from shira_lab.masks.calibration import Reduction
+from shira_lab.training.history import Status
+from shira_lab.training.settings import Method, Settings
 
 
 @dataclass(frozen=True)
 class Cell:
     """One method with one budget; "full" has neither a mask nor an r, LoRA has no mask.
 
-    ``calibration_samples`` and ``reduction`` are those of :class:`~shira_lab.training.history.Settings`, None for its
+    ``calibration_samples`` and ``reduction`` are those of :class:`~shira_lab.training.settings.Settings`, None for its
     defaults.
     """
 
@@ -47,7 +49,7 @@ class Protocol:
     Args:
         world: its stories are trained on; ``reference_world``: its held-out loss shows what is forgotten.
         target_modules: layers that carry an adapter.
-        steps, batch_size, eval_every, eval_stories: as in :class:`~shira_lab.training.history.Settings`.
+        steps, batch_size, eval_every, eval_stories: as in :class:`~shira_lab.training.settings.Settings`.
         samples: texts that a model tells at the end, to be checked for consistency; ``temperature``: how it draws
             them. Below 1 it makes fewer slips, so that more sentences are whole enough to be checked.
         learning_rates: the grid, rising; a cell takes the rate with the least final excess under ``tuning_seed``.

@@ -1,13 +1,16 @@
 """One run of a comparison: fine-tune a fresh model as the protocol says, and keep the numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from shira_lab.course.comparison.records import Cell, LayerRank, Protocol, Run, RunPoint
 from shira_lab.models.hub import load_model
 from shira_lab.training.evaluate import sample
 from shira_lab.training.finetune import finetune
 from shira_lab.training.finetuned import Finetuned
-from shira_lab.training.history import History
+from shira_lab.training.history import History, RankPoint
+from shira_lab.training.methods import make_trainable
+from shira_lab.training.probe import Probe
+from shira_lab.training.stories import Stories
 from shira_lab.training.threads import threads_for
 from shira_lab.training.worlds import get_world
 
@@ -42,10 +45,18 @@ def run_cell(
             history.status,
             history.trainable,
             _points(history),
-            ranks=_last_ranks(history) if reported else (),
+            ranks=_layer_ranks(history.last_ranks) if reported else (),
             consistency=_consistency(tuned, protocol) if reported else {},
             seconds=round(history.seconds, 1),
         )
+
+
+def control_ranks(cell: Cell, protocol: Protocol, seed: int) -> tuple[LayerRank, ...]:
+    """The ranks of :func:`run_cell` for random values in place of the trained ones, at the positions of that seed."""
+    model, tokenizer = load_model(protocol.model)
+    settings = protocol.settings(cell, learning_rate=1.0, seed=seed)  # nothing is trained
+    trained = make_trainable(model, settings, Stories(settings, tokenizer).samples(settings.calibration_samples))
+    return _layer_ranks(Probe(trained, model, tokenizer, settings).controls())
 
 
 def _points(history: History) -> tuple[RunPoint, ...]:
@@ -53,11 +64,10 @@ def _points(history: History) -> tuple[RunPoint, ...]:
     return tuple(RunPoint(point.step, round(point.excess, 4), reference.get(point.step)) for point in history.evals)
 
 
-def _last_ranks(history: History) -> tuple[LayerRank, ...]:
+def _layer_ranks(points: Iterable[RankPoint]) -> tuple[LayerRank, ...]:
     return tuple(
         LayerRank(point.layer, point.rank, round(point.stable_rank, 2), round(point.effective_rank, 2))
-        for point in history.ranks
-        if point.step == history.step
+        for point in points
     )
 
 

@@ -2,6 +2,14 @@
 
 from shira_lab.course.exercises.block import BLOCK
 from shira_lab.course.exercises.budgets import LARGEST_R
+from shira_lab.course.exercises.build.files import SAVE
+from shira_lab.course.exercises.build.gradient import SPARSE_WEIGHT_GRAD
+from shira_lab.course.exercises.build.judging import names_of
+from shira_lab.course.exercises.build.layer import ADD_SPARSE, SHIRA_LINEAR
+from shira_lab.course.exercises.build.lora import LORA_LINEAR
+from shira_lab.course.exercises.build.positions import MASK_POSITIONS
+from shira_lab.course.exercises.build.training import INJECT, TRAIN
+from shira_lab.course.exercises.build.unload import UNLOAD
 from shira_lab.course.exercises.choosing import OPPOSED
 from shira_lab.course.exercises.comparisons import COMPARE_SEEDS
 from shira_lab.course.exercises.exact_merge import EXACT_MERGE
@@ -17,7 +25,7 @@ from shira_lab.course.exercises.start_here import FULL_RANK
 from shira_lab.course.exercises.sure_rank import ALWAYS_FULL_RANK, FEWEST
 from shira_lab.errors import ShiraError
 
-__all__ = ["EXERCISES", "Exercise", "Verdict", "check", "solution"]
+__all__ = ["EXERCISES", "Exercise", "Verdict", "check", "mine_or_solution", "solution"]
 
 #: All exercises by name, in the order of the lessons.
 EXERCISES = {
@@ -40,6 +48,15 @@ EXERCISES = {
         SECOND_CONFIG,
         FUSE,
         SAMPLED_GRADIENT,
+        MASK_POSITIONS,
+        ADD_SPARSE,
+        SHIRA_LINEAR,
+        SPARSE_WEIGHT_GRAD,
+        INJECT,
+        TRAIN,
+        UNLOAD,
+        SAVE,
+        LORA_LINEAR,
     )
 }
 
@@ -67,6 +84,20 @@ def check(answer: Solution) -> Verdict:
 def solution(name: str) -> Code:
     """The solution of the exercise whose function has this name."""
     return Code(_find(name).answer)
+
+
+def mine_or_solution(answer: Solution) -> Solution:
+    """Your function or class where its check passes; where not, the solution, run among your other names.
+
+    Raises:
+        ShiraError: as :func:`check`.
+    """
+    exercise = _find(getattr(answer, "__name__", repr(answer)))
+    if check(answer).passed:
+        print(f"On with your {exercise.name}.")
+        return answer
+    print(f"On with the solution of {exercise.name}; `solution({exercise.name!r})` shows it.")
+    return exercise.made_among(names_of(answer))
 
 
 def _find(name: str) -> Exercise:

@@ -7,6 +7,7 @@ So a stub and its solution cannot drift apart, and both are ordinary code under 
 """
 
 import inspect
+import linecache
 import re
 import textwrap
 from base64 import b64encode
@@ -92,6 +93,14 @@ class Exercise:
     def answer(self) -> str:
         """The code of the solution."""
         return "\n".join(re.sub(r"\s*# stub: .*", "", line) for line in self._source().splitlines())
+
+    def made_among(self, names: dict[str, Any]) -> Solution:
+        """The solution, made anew by code that finds its other names here, and can be read by a debugger."""
+        file = f"<solution of {self.name}>"
+        linecache.cache[file] = (len(self.answer), None, self.answer.splitlines(keepends=True), file)
+        made: dict[str, Solution] = {}
+        exec(compile(self.answer, file, "exec"), names, made)
+        return made[self.name]
 
     def _source(self) -> str:
         return textwrap.dedent(inspect.getsource(self.solution)).rstrip()

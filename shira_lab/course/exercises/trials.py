@@ -4,9 +4,10 @@ A check is a list of trials and a function that examines one mask. The first tri
 mask is shown beside that of the solution.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,7 +21,14 @@ from shira_lab.masks import check_mask
 
 
 class Wrong(Exception):
-    """An answer broke a promise; the message says which, and what is probably behind it."""
+    """An answer broke a promise; the message says which, and what is probably behind it.
+
+    ``pictures`` are PNG files by title, to be shown under the message.
+    """
+
+    def __init__(self, message: str, pictures: Mapping[str, bytes] = MappingProxyType({})) -> None:
+        super().__init__(message)
+        self.message, self.pictures = message, pictures
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from .comparison import (
 )
 from .costs import costs_in_words, costs_svg
 from .cover import cover_figure
+from .entries import curves_figure, entries_figure
 from .fusion import fused_over_scale_figure, growth_by_pair_figure, losses_figure, losses_svg
 from .growth import growth_figure
 from .mask import MaskProfile, mask_pixels, mask_png, mask_profile, profile_figure
@@ -28,6 +29,8 @@ __all__ = [
     "costs_in_words",
     "costs_svg",
     "cover_figure",
+    "curves_figure",
+    "entries_figure",
     "expectation_figure",
     "figure_png",
     "forgetting_figure",

@@ -3,12 +3,15 @@
 from base64 import b64decode
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
-from shira_lab.course.figures.theme import TEMPLATE, Figure
-from shira_lab.training.history import History, PicturePoint
+from shira_lab.analysis.spectrum import Spectrum
+from shira_lab.course.figures.spectrum import ranks_in_words
+from shira_lab.course.figures.theme import GREY, TEMPLATE, Figure
+from shira_lab.training.history import History, PicturePoint, RankPoint
 
 #: Pale to dark, as the live picture has it.
 TILES = ((0.0, "#F4F4F4"), (0.5, "#56B4E9"), (1.0, "#003A5C"))
@@ -23,9 +26,15 @@ def tiles(picture: PicturePoint) -> NDArray[np.float32]:
     return levels.astype(np.float32) * np.float32(picture.largest / 255)
 
 
+def control_beside(history: History, point: RankPoint) -> Spectrum:
+    """The spectrum of random values at the positions of ``point``'s layer, with the Frobenius norm of its update."""
+    control = Spectrum(torch.tensor(history.control_of(point.layer).singular_values), point.shape).normalised
+    return Spectrum(control.values * torch.tensor(point.singular_values).norm(), point.shape)
+
+
 def growth_figure(history: History, layer: str) -> Figure:
     """Pictures of the update of ``layer`` on one scale, at most ``MAX_PANELS`` of them, over the spectra of the same
-    steps.
+    steps. Dashed: random values at the same positions, scaled to the norm of the last update shown.
 
     The measurement before the first step is left out: the update is zero.
     """
@@ -50,9 +59,20 @@ def growth_figure(history: History, layer: str) -> Figure:
         figure.add_scatter(
             x=list(range(1, ranks.rank + 1)),
             y=ranks.singular_values[: ranks.rank],
-            name=f"step {picture.step}: rank {ranks.rank}, effective rank {ranks.effective_rank:.0f}",
+            name=f"step {picture.step}: {ranks_in_words(ranks)}",
             mode="lines+markers" if ranks.rank <= 32 else "lines",
             line={"color": colour, "width": 2.5},
+            row=2,
+            col=1,
+        )
+    if chosen:
+        control = control_beside(history, chosen[-1][1])
+        figure.add_scatter(
+            x=list(range(1, control.rank + 1)),
+            y=control.values[: control.rank].tolist(),
+            name=f"random values: {ranks_in_words(history.control_of(layer))}",
+            mode="lines",
+            line={"color": GREY, "width": 2, "dash": "dash"},
             row=2,
             col=1,
         )

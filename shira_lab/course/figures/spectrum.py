@@ -6,13 +6,14 @@ import plotly.graph_objects as go
 
 from shira_lab.analysis.spectrum import Spectrum
 from shira_lab.course.figures.theme import HEIGHT, PALETTE, Figure, themed
+from shira_lab.training.history import RankPoint
 
 LEGEND_LINE = 22  # height of a curve's name below the plot, in pixels
 
 
-def ranks_in_words(spectrum: Spectrum) -> str:
+def ranks_in_words(update: Spectrum | RankPoint) -> str:
     """ "rank 192, stable rank 58.1, effective rank 120.4" """
-    return f"rank {spectrum.rank}, stable rank {spectrum.stable_rank:.1f}, effective rank {spectrum.effective_rank:.1f}"
+    return f"rank {update.rank}, stable rank {update.stable_rank:.1f}, effective rank {update.effective_rank:.1f}"
 
 
 def spectrum_figure(spectra: Spectrum | Mapping[str, Spectrum], title: str = "Singular values of the update") -> Figure:

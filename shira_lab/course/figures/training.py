@@ -15,6 +15,7 @@ from shira_lab.course.figures.theme import BLUE, GREEN, GREY, HEIGHT, ORANGE, PU
 from shira_lab.training.history import History
 
 STEP, LOSS, RANK = "step", "loss (nats/token)", "rank of the update"
+DASHED = "dashed: the same with random values"
 _MEASURES = {"rank": BLUE, "effective_rank": GREEN, "stable_rank": PURPLE}
 
 
@@ -39,7 +40,9 @@ def loss_curves(history: History) -> list[Curve]:
 
 
 def rank_curves(history: History) -> list[Curve]:
-    """For each measure of rank a curve of the mean over layers, and one that holds all layers, cut between them."""
+    """For each measure of rank a curve of the mean over layers, and one that holds all layers, cut between them; then
+    for each measure the mean of the controls as a level line.
+    """
     steps = sorted({point.step for point in history.ranks})
     curves = []
     for measure in _MEASURES:
@@ -53,7 +56,15 @@ def rank_curves(history: History) -> list[Curve]:
             y += [*(float(getattr(p, measure)) for p in points), None]
             text += [*(layer for _ in points), None]
         curves += [Curve(steps, means), Curve(x, y, text)]
-    return curves
+    return curves + [_level(history, measure) for measure in _MEASURES]
+
+
+def _level(history: History, measure: str) -> Curve:
+    """The mean over layers of what random values measure."""
+    if not history.controls:
+        return Curve([], [])
+    mean = fmean(getattr(point, measure) for point in history.controls)
+    return Curve([0, history.settings.steps], [mean, mean])
 
 
 def training_svg(history: History) -> str:
@@ -74,9 +85,12 @@ def loss_figure(history: History) -> Figure:
 
 
 def rank_figure(history: History) -> Figure:
-    """Rank, effective rank and stable rank of the update: the mean over layers, and each layer as a thin line."""
+    """Rank, effective rank and stable rank of the update: the mean over layers, and each layer as a thin line.
+
+    Dashed: the mean for random values at the same positions.
+    """
     title = f"Ranks of the update of {history.settings.label}"
-    return _from_zero(themed(_rank_traces(history), title, STEP, RANK), history)
+    return _from_zero(_dashes_explained(themed(_rank_traces(history), title, STEP, RANK), "x domain"), history)
 
 
 def training_figure(history: History) -> Figure:
@@ -90,7 +104,14 @@ def training_figure(history: History) -> Figure:
     figure.update_layout(template=TEMPLATE, height=HEIGHT, title_text=history.settings.label, legend2=beside)
     figure.update_xaxes(title_text=STEP)
     figure.update_yaxes(title_text=LOSS, col=1).update_yaxes(title_text=RANK, col=2)
-    return _from_zero(figure, history)
+    return _from_zero(_dashes_explained(figure, "x2 domain"), history)
+
+
+def _dashes_explained(figure: Figure, over: str) -> Figure:
+    """With a note over the plot of the ranks; another name in the legend would not fit on a small screen."""
+    return figure.add_annotation(
+        text=DASHED, x=1, xref=over, xanchor="right", y=1, yref="paper", yanchor="bottom", showarrow=False
+    )
 
 
 def _from_zero(figure: Figure, history: History) -> Figure:
@@ -108,13 +129,16 @@ def _loss_traces(history: History) -> list[go.Scatter]:
 
 
 def _rank_traces(history: History) -> list[go.Scatter]:
-    curves = rank_curves(history)
+    *curves, rank, effective, stable = rank_curves(history)
     traces = []
     for (measure, colour), mean, layers in zip(_MEASURES.items(), curves[::2], curves[1::2], strict=True):
         name = measure.replace("_", " ")
         traces.append(_trace(mean, name, colour, mode="lines+markers"))
         thin = _trace(layers, f"{name} of each layer", colour, width=1)
         traces.append(thin.update(opacity=0.35, showlegend=False))
+    for colour, level in zip(_MEASURES.values(), (rank, effective, stable), strict=True):
+        dashed = _trace(level, "random values", colour, width=1.5, dash="dash")
+        traces.append(dashed.update(showlegend=False))
     return traces
 
 

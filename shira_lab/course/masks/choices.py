@@ -5,7 +5,7 @@ each layer has its own budget or all layers share one. :class:`Choices` keeps wh
 so that each of these can be moved and its positions follow at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -20,9 +20,15 @@ from shira_lab.course.masks.across_layers import global_positions
 from shira_lab.errors import ConfigError
 from shira_lab.masks.calibration import Gradients, Reduction
 from shira_lab.masks.positions import shape_of, top_positions
-from shira_lab.masks.scores import SCORES
+from shira_lab.masks.scores import gradient_score, magnitude_score, snip_score
 
 Scope = Literal["per layer", "global"]
+#: By the names of their masks.
+SCORES: dict[str, Callable[[nn.Module, Tensor | None], Tensor]] = {
+    "magnitude": magnitude_score,
+    "gradient": gradient_score,
+    "snip": snip_score,
+}
 
 
 @dataclass(frozen=True)

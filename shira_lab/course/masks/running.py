@@ -8,6 +8,9 @@ from torch import nn
 from shira_lab.errors import ConfigError, MaskError
 from shira_lab.masks.calibration import Gradients, LossFn, Reduction, add_up, batch_gradients, reduced
 
+#: As formulas.
+REDUCTION_NAMES: dict[Reduction, str] = {"mean_abs": "mean |g|", "abs_mean": "|mean g|"}
+
 
 def running_calibration(
     model: nn.Module,

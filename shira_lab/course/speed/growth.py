@@ -3,10 +3,9 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from shira_lab.course.logs import Content, read_json_log, shipped_log
+from shira_lab.course.logs import Content, Log
 
 SHIPPED = "growth.jsonl"
 # The names of the costs, each with what it is compared with.
@@ -54,22 +53,17 @@ class Growth:
         return (point for point in self.points if (point.cost, point.along) == (cost, along))
 
 
-def shipped() -> Growth:
-    """The measurement that ships with the package, made by ``scripts/grow.py``."""
-    return shipped_log("shira_lab.course.speed", SHIPPED, read_growth)
-
-
-def read_growth(path: Path) -> Growth:
-    """The measurements in a log.
-
-    Raises:
-        StorageError: when the file cannot be read or is no such log.
-    """
-    return read_json_log(path, _whole, "measured costs")
-
-
 def _whole(machine: dict[str, str], points: list[Content]) -> Growth:
     def tuples(ratios: dict[str, list[float]]) -> dict[str, tuple[float, float, float]]:
         return {side: (median, low, high) for side, (median, low, high) in ratios.items()}
 
     return Growth(machine, tuple(Point(**{**point, "ratios": tuples(point["ratios"])}) for point in points))
+
+
+LOG = Log("measured costs", "shira_lab.course.speed", _whole)
+read_growth = LOG.read
+
+
+def shipped() -> Growth:
+    """The measurement that ships with the package, made by ``scripts/grow.py``."""
+    return LOG.shipped(SHIPPED)

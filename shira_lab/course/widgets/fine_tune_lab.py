@@ -4,14 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import ipywidgets
-import traitlets
 
 from shira_lab.analysis.costs import in_units
 from shira_lab.course.figures import figure_png, training_figure, training_svg
 from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.controls import Status, button, in_words, row
 from shira_lab.course.widgets.memory_panel import MEMORY, MemoryPanel
-from shira_lab.course.widgets.settings_controls import TARGETS, settings_controls
+from shira_lab.course.widgets.settings_controls import names, settings_controls, settings_of_state, settings_state
 from shira_lab.course.widgets.texts import outcome_sentence, progress, progress_sentence, samples_list, side_by_side
 from shira_lab.course.widgets.update_view import UpdateView
 from shira_lab.course.widgets.workbench import Workbench
@@ -21,40 +20,25 @@ from shira_lab.masks import mask_types
 from shira_lab.models.hub import EMBEDDED, is_here
 from shira_lab.training.finetuned import Finetuned
 from shira_lab.training.forecast import DoesNotFit, Offer
-from shira_lab.training.history import History, Settings
+from shira_lab.training.history import History
+from shira_lab.training.settings import Settings
 
 FOLDER = "my-adapter"
 BEFORE, AFTER, OFF = "before", "after", "after, adapter off"
 
+SettingsState: Any = settings_state(Settings)
 
-class FineTuneLab(App):
+
+class FineTuneLab(App, SettingsState):
     """Fine-tune with buttons: ``lab = FineTuneLab()``, and ``await lab.finished()`` in a later cell.
 
     Args:
         show: the controls to be seen, out of ``controls_offered``; None for all, () for none but the buttons. Those
             that save memory are folded away; with None, they are there for models that may need them.
-        state: initial values; each field of :class:`~shira_lab.training.history.Settings` that has a trait here.
+        state: initial values; each setting that :class:`~shira_lab.training.settings.Settings` gives the lab.
     """
 
-    controls_offered = (
-        "model", "method", "mask_type", "r", "target_modules", "world", "learning_rate", "steps", "seed", *MEMORY,
-    )  # fmt: skip
-
-    model = traitlets.Unicode(Settings.model).tag(state=True)
-    method = traitlets.Unicode(Settings.method).tag(state=True)
-    mask_type = traitlets.Unicode(Settings.mask_type).tag(state=True)
-    r = traitlets.Int(Settings.r, min=1).tag(state=True)
-    target_modules = traitlets.Unicode(TARGETS[0][1], help="all-linear, or names with commas").tag(state=True)
-    world = traitlets.Unicode(Settings.world).tag(state=True)
-    learning_rate = traitlets.Float(0.0, min=0.0, help="0 takes what suits the method").tag(state=True)
-    steps = traitlets.Int(Settings.steps, min=1).tag(state=True)
-    seed = traitlets.Int(Settings.seed, min=0).tag(state=True)
-    batch_size = traitlets.Int(Settings.batch_size, min=1).tag(state=True)
-    max_length = traitlets.Int(Settings.max_length, min=2).tag(state=True)
-    gradient_accumulation_steps = traitlets.Int(Settings.gradient_accumulation_steps, min=1).tag(state=True)
-    gradient_checkpointing = traitlets.Bool(Settings.gradient_checkpointing).tag(state=True)
-    eval_every = traitlets.Int(Settings.eval_every, min=1).tag(state=True)
-    prompt = traitlets.Unicode(Settings.prompt).tag(state=True)
+    controls_offered = names("control", "memory")
 
     def __init__(self, show: tuple[str, ...] | None = None, **state: Any) -> None:
         super().__init__(show, **state)
@@ -77,10 +61,7 @@ class FineTuneLab(App):
         Raises:
             ConfigError: when they cannot work.
         """
-        names = tuple(name.strip() for name in self.target_modules.split(",") if name.strip())
-        targets = self.target_modules if len(names) == 1 else names
-        rate = self.learning_rate or None
-        return Settings(**{**self.state(), "target_modules": targets, "learning_rate": rate})
+        return settings_of_state(Settings, self.state())
 
     @property
     def running(self) -> bool:
@@ -158,7 +139,7 @@ class FineTuneLab(App):
     # ---- the view ---------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        for name, control in settings_controls(self.state()).items():
+        for name, control in settings_controls(Settings, self.state()).items():
             self.link(name, control)
         self.after_each_cell(lambda: self.offer("mask_type", *mask_types()))
         self.status, self.needs, self.checked, self._progress = Status(), Status(), Status(), ipywidgets.HTML()

@@ -14,17 +14,16 @@ from shira_lab.adapters.config import ShiraConfig
 from shira_lab.adapters.targets import find_targets
 from shira_lab.budget import check_budget, max_r
 from shira_lab.course.figures import mask_png, mask_profile
-from shira_lab.course.masks.choices import Choice, Choices, Scope
-from shira_lab.course.masks.running import running_calibration
+from shira_lab.course.masks.choices import SCORES, Choice, Choices, Scope
+from shira_lab.course.masks.running import REDUCTION_NAMES, running_calibration
 from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.choice_pictures import LayerBars, ShareCurves
 from shira_lab.course.widgets.controls import Slider, Status, dropdown, plain, row, table
 from shira_lab.course.widgets.pictures import MaskCanvas
 from shira_lab.course.widgets.resting import Step, WhenResting
 from shira_lab.errors import ConfigError
-from shira_lab.masks.calibration import REDUCTION_NAMES, Gradients, Reduction
-from shira_lab.masks.scores import SCORES
-from shira_lab.training.history import Settings
+from shira_lab.masks.calibration import Gradients, Reduction
+from shira_lab.training.settings import Settings
 from shira_lab.training.stories import Stories
 
 MAX_R = 32

@@ -1,51 +1,65 @@
-"""The controls of a fine-tuning run's settings."""
+"""The state and the controls of a fine-tuning run's settings, as :mod:`shira_lab.training.settings` describes them."""
 
-from typing import Any, Final
+from typing import Any
 
 import ipywidgets
+import traitlets
 
 from shira_lab.course.widgets.controls import Slider, dropdown, number, plain
-from shira_lab.masks import mask_types
-
-MODELS: Final = ("embedded", "facebook/opt-125m")
-METHODS: Final = (("SHiRA", "shira"), ("LoRA", "lora"), ("full fine-tuning", "full"))
-TARGETS: Final = (
-    ("all linear layers", "all-linear"),
-    ("attention: q and v", "q_proj, v_proj"),
-    ("feed-forward: fc1 and fc2", "fc1, fc2"),
-)
-WORLDS: Final = ("sea", "space", "meadow", "python")
-RATES: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 2e-2, 3e-2, 5e-2, 1e-1)
-MAX_R, MAX_STEPS = 64, 500
-MAX_BATCH, MAX_LENGTH = 256, 2048
+from shira_lab.training.settings import Setting, Settings, settings_of
 
 
-def settings_controls(state: dict[str, Any]) -> dict[str, ipywidgets.Widget]:
-    """A control for each setting, by name; menus also offer what ``state`` holds."""
-    menus = {
-        "model": plain(MODELS),
-        "method": METHODS,
-        "mask_type": plain(mask_types()),
-        "target_modules": TARGETS,
-        "world": plain(WORLDS),
-        "learning_rate": [("suits the method", 0.0), *((f"{rate:g}", rate) for rate in RATES)],
-    }
-    controls: dict[str, ipywidgets.Widget] = {}
-    for name, options in menus.items():
-        value = state[name]
-        missing = [] if value in [known for _, known in options] else plain([value])
-        controls[name] = dropdown(name, [*options, *missing], value)
-    controls["r"] = Slider(description="r", value=state["r"], max=max(MAX_R, state["r"]))
-    controls["steps"] = Slider(description="steps", value=state["steps"], max=max(MAX_STEPS, state["steps"]))
-    controls["seed"] = number("seed", state["seed"], 0, max(9999, state["seed"]))
-    for name, low, high in (
-        ("batch_size", 1, MAX_BATCH),
-        ("max_length", 2, MAX_LENGTH),
-        ("gradient_accumulation_steps", 1, MAX_BATCH),
-    ):
-        controls[name] = number(name, state[name], low, max(high, state[name]))
-    controls["gradient_checkpointing"] = ipywidgets.Checkbox(
-        state["gradient_checkpointing"], description="gradient_checkpointing", indent=False,
-        layout={"width": "max-content"},
-    )  # fmt: skip
-    return controls
+def names(*places: str, kind: type = Settings) -> tuple[str, ...]:
+    """The settings that the lab has in these places: "control", "memory" or "state"."""
+    return tuple(name for place in places for name, known in settings_of(kind).items() if known.lab == place)
+
+
+def settings_state(kind: type) -> Any:
+    """A class with a trait for each setting that the lab has."""
+    traits = {name: _trait(known) for name, known in settings_of(kind).items() if known.lab}
+    return type("SettingsState", (traitlets.HasTraits,), traits)
+
+
+def settings_of_state(kind: type, state: dict[str, Any]) -> Any:
+    """The settings that a state says.
+
+    Raises:
+        ConfigError: when they cannot work.
+    """
+    given = {}
+    for name, value in state.items():
+        known = settings_of(kind)[name]
+        parts = tuple(part.strip() for part in value.split(",") if part.strip()) if known.several else ()
+        given[name] = None if value == known.nothing else parts if known.several and len(parts) != 1 else value
+    return kind(**given)
+
+
+def settings_controls(kind: type, state: dict[str, Any]) -> dict[str, ipywidgets.Widget]:
+    """A control for each setting that has one, by name; menus also offer what ``state`` holds."""
+    return {name: _control(settings_of(kind)[name], state[name]) for name in names("control", "memory", kind=kind)}
+
+
+def _trait(known: Setting) -> Any:
+    value = known.nothing if known.default is None else known.default
+    if known.type is bool:
+        trait: Any = traitlets.Bool(value, help=known.help)
+    elif known.type is str:
+        trait = traitlets.Unicode(value, help=known.help)
+    else:
+        number = traitlets.Int if known.type is int else traitlets.Float
+        trait = number(value, min=known.low, help=known.help)
+    return trait.tag(state=True)
+
+
+def _control(known: Setting, value: Any) -> ipywidgets.Widget:
+    menu = known.menu or plain(known.choices or known.names())
+    if menu:
+        missing = [] if value in [offered for _, offered in menu] else plain([value])
+        return dropdown(known.name, [*menu, *missing], value)
+    if known.type is bool:
+        return ipywidgets.Checkbox(
+            value, description=known.name, indent=False, layout={"width": "max-content"}, tooltip=known.help
+        )
+    if known.slider:
+        return Slider(description=known.name, value=value, min=int(known.low or 0), max=max(known.high, value))
+    return number(known.name, value, int(known.low or 0), max(known.high, value))

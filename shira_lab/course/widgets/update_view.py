@@ -9,12 +9,14 @@ import traitlets
 
 from shira_lab.analysis.spectrum import Spectrum
 from shira_lab.course.figures import figure_png, growth_figure, ranks_in_words
+from shira_lab.course.figures.growth import control_beside
 from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.controls import Slider, dropdown, plain, row
 from shira_lab.course.widgets.pictures import SpectrumPlot
 from shira_lab.course.widgets.tile_canvas import TileCanvas
 from shira_lab.training.history import History
 
+RANDOM = "random values at the same positions"
 NOTHING_YET = "Nothing was measured yet: the update is drawn when training begins."
 
 
@@ -71,10 +73,11 @@ class UpdateView(App):
         self._tiles.show(
             b64decode(picture.levels), picture.shape, picture.largest / brightest if brightest else 0.0, alt
         )
-        self._spectrum.show(spectrum)
+        self._spectrum.show({"update": spectrum, RANDOM: control_beside(self._history, ranks)})
         self._caption.value = (
-            f"After step {picture.step}: largest entry {picture.largest:.3g}, {ranks_in_words(spectrum)}. A dark tile "
-            "holds a large entry; all measurements share one scale."
+            f"After step {picture.step}: largest entry {picture.largest:.3g}, {ranks_in_words(ranks)}. With "
+            f"{RANDOM}: {ranks_in_words(self._history.control_of(self.layer))}. A dark tile holds a "
+            "large entry; all measurements share one scale."
         )
 
     def picture(self) -> bytes | None:

@@ -19,10 +19,11 @@ from shira_lab.training.data import collate
 from shira_lab.training.evaluate import rows_at_once, sample
 from shira_lab.training.finetune import finetune
 from shira_lab.training.finetuned import Finetuned
-from shira_lab.training.history import History, Settings
+from shira_lab.training.history import History
 from shira_lab.training.methods import adapter_config
 from shira_lab.training.outlook import outlook
 from shira_lab.training.probe import SAMPLE_SEED
+from shira_lab.training.settings import Settings
 from shira_lab.training.threads import threads_for
 
 COMPARED_TEXTS = 4

@@ -9,12 +9,11 @@ from tiny import same_bits, snapshot
 from tiny_lm import tiny_lm, tokenizer
 
 from shira_lab.layers import AdapterLayer
-from shira_lab.training import trial, trial_measurement
-from shira_lab.training.history import Settings
+from shira_lab.training import outlook as module
 from shira_lab.training.methods import trained_layers
-from shira_lab.training.outlook import in_words, outlook
+from shira_lab.training.outlook import in_words, outlook, seconds_per_step
 from shira_lab.training.probe import watched
-from shira_lab.training.trial import seconds_per_step
+from shira_lab.training.settings import Settings
 
 SHORT = Settings(model="tiny", steps=2, batch_size=4, eval_every=2, eval_stories=2, sample_tokens=4, r=2)
 
@@ -47,28 +46,28 @@ def test_full_computes_each_gradient_and_keeps_none() -> None:
 
     hooks = [p.requires_grad_(True).register_post_accumulate_grad_hook(look) for p in model.parameters()]
     seconds_per_step(model, tokenizer(), short(method="full"))
-    assert seen == [1] * (trial.STEPS * len(hooks))
+    assert seen == [1] * (module.STEPS * len(hooks))
 
 
 @pytest.mark.parametrize("method", ["shira", "lora", "full"])
 def test_a_step_is_its_parts_and_one_update_of_all_that_trains(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_lm().eval()
     total = sum(parameter.numel() for parameter in model.parameters())
-    monkeypatch.setattr(trial, "STAND_IN", total // 4)
+    monkeypatch.setattr(module, "STAND_IN", total // 4)
     rows: list[int] = []
 
     def clock(work: Callable[[], None]) -> float:
         work()
         assert isinstance(work, partial)
-        if work.func is trial._update:
+        if work.func is module._update:
             return 3.0
         rows.append(len(work.args[1]["input_ids"]))
         return 2.0
 
-    monkeypatch.setattr(trial, "seconds_of", clock)
+    monkeypatch.setattr(module, "seconds_of", clock)
     seconds = seconds_per_step(model, tokenizer(), short(method=method, gradient_accumulation_steps=2))
     updates = total / (total // 4) if method == "full" else 1
-    assert seconds == 2.0 * 2 + 3.0 * updates and rows == [2] * trial.STEPS
+    assert seconds == 2.0 * 2 + 3.0 * updates and rows == [2] * module.STEPS
 
 
 def test_what_a_run_will_be_is_told_in_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,14 +86,14 @@ def test_a_measurement_is_as_many_batches_spectra_and_tokens_as_the_run_has(monk
         counted.append(work.func.__name__)
         return 1.0
 
-    monkeypatch.setattr(trial_measurement, "seconds_of", clock)
-    monkeypatch.setattr(trial_measurement, "rows_at_once", lambda *_: 2)
+    monkeypatch.setattr(module, "seconds_of", clock)
+    monkeypatch.setattr(module, "rows_at_once", lambda *_: 2)
     settings = short(eval_stories=8, sample_tokens=64, reference_world="meadow", target_modules=("q_proj", "fc1"))
     model = tiny_lm().eval()
     layers = len(watched(trained_layers(model, settings)))
     assert layers == 4
-    seconds = trial_measurement.seconds_per_measurement(model, tokenizer(), settings)
-    assert seconds == 2 * 8 / 2 + layers + 64 / trial_measurement.TOKENS
+    seconds = module.seconds_per_measurement(model, tokenizer(), settings)
+    assert seconds == 2 * 8 / 2 + layers + 64 / module.TOKENS
     assert counted == ["row_loss", "row_loss", "spectrum", "spectrum", "sample"]
 
 
