@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from shira_lab import ShiraError
+from shira_lab.course.exercises import EXERCISES, check, mine_or_solution
 from shira_lab.course.exercises.build.beside import Beside, source_of
 from shira_lab.course.exercises.build.files import save as right_save
 from shira_lab.course.exercises.build.gradient import SparseWeightGrad as RightGrad
 from shira_lab.course.exercises.build.layer import ShiraLinear, add_sparse
 from shira_lab.course.exercises.build.positions import mask_positions
 from shira_lab.course.exercises.build.training import inject as right_inject
-from torch import Tensor, nn
-
-from shira_lab import ShiraError
-from shira_lab.course.exercises import EXERCISES, check, mine_or_solution
 
 RightLinear = ShiraLinear
 STEPS = {

@@ -77,7 +77,8 @@ def _has_the_keys(tensors: dict[str, Tensor]) -> None:
         raise Wrong(f"The name {others[0]} lacks PEFT's beginning: it puts {PREFIX} before the path of each layer.")
     if missing and missing[0].endswith("shira_indices") and not any("indices" in name for name in tensors):
         raise Wrong(
-            f"The places are not in the file: write {missing[0]}, rows and columns (2, k). The seed alone does not give them back for every mask."
+            f"The places are not in the file: write {missing[0]}, rows and columns (2, k). The seed alone does not give"
+            " them back for every mask."
         )
     if missing or others:
         named = f" and {others[0]} is none of PEFT's names" if others else ""
@@ -98,7 +99,8 @@ def _is_the_layers(tensors: dict[str, Tensor], path: str, layer: Any) -> None:
         )
     if indices.dtype != torch.int32:
         raise Wrong(
-            f"shira_indices is {indices.dtype}; PEFT has torch.int32, half of the bytes of int64 and enough for any row."
+            f"shira_indices is {indices.dtype}; PEFT has torch.int32, half of the bytes of int64 and enough for any"
+            " row."
         )
     if torch.equal(indices.flip(0), expected.int()):
         raise Wrong("shira_indices has the columns before the rows: row p // n comes first, and then column p % n.")
@@ -111,14 +113,17 @@ def _is_the_layers(tensors: dict[str, Tensor], path: str, layer: Any) -> None:
             return  # another order, of both alike
         if sorted(found) == sorted(own):
             raise Wrong(
-                "The values stand in another order than their places: number p of shira_weight belongs to column p of shira_indices."
+                "The values stand in another order than their places: number p of shira_weight belongs to column p of"
+                " shira_indices."
             )
         raise Wrong(
-            f"shira_indices of {path} holds other places than the layer's: position p is row p // n, column p % n, with n the columns of its weight, {n}."
+            f"shira_indices of {path} holds other places than the layer's: position p is row p // n, column p % n, with"
+            f" n the columns of its weight, {n}."
         )
     if close(values.sort().values, layer.shira_weight.sort().values) and not torch.equal(values, layer.shira_weight):
         raise Wrong(
-            "The values stand in another order than their places: number p of shira_weight belongs to column p of shira_indices."
+            "The values stand in another order than their places: number p of shira_weight belongs to column p of"
+            " shira_indices."
         )
     if not torch.equal(values, layer.shira_weight):
         raise Wrong("shira_weight holds other numbers than the layer's v: the values alone, not W + S.")
@@ -152,5 +157,8 @@ SAVE = Exercise(
     check=judged(_examine, "The library loads your files, and its outputs are those of your model."),
     difficulty="medium",
     minutes=10,
-    stub_says="The places are not in the file: write base_model.model.blocks.0.q.shira_indices, rows and columns (2, k). The seed alone does not give them back for every mask.",
+    stub_says=(
+        "The places are not in the file: write base_model.model.blocks.0.q.shira_indices, rows and columns (2, k). The"
+        " seed alone does not give them back for every mask."
+    ),
 )

@@ -76,15 +76,15 @@ def _examine(answer: type[torch.autograd.Function]) -> Pictures:
         _is_the_gradient_of_v(dv, dense, positions, dy.numel() // M, tried)
         if made.was_dense:
             raise Wrong(
-                f"The numbers are right, but all {M * n} entries of G = dy^T x were made on the way, and {len(positions)} "
-                f"are needed. Entry (i, j) of G is the product of column i of dy and column j of x: take one row of W at "
-                f"a time, with the columns that train in it. {tried}"
+                f"The numbers are right, but all {M * n} entries of G = dy^T x were made on the way, and"
+                f" {len(positions)} are needed. Entry (i, j) of G is the product of column i of dy and column j of x:"
+                f" take one row of W at a time, with the columns that train in it. {tried}"
             )
         allowed = max(x.numel(), dy.numel(), weight.numel())
         if made.numel > allowed:
             raise Wrong(
-                f"The numbers are right, and G was not made, but a tensor of {made.numel:,} numbers was, larger than x, "
-                f"dy and W: a column for each position. Take one row of W at a time. {tried}"
+                f"The numbers are right, and G was not made, but a tensor of {made.numel:,} numbers was, larger than x,"
+                f" dy and W: a column for each position. Take one row of W at a time. {tried}"
             )
     chosen = to_mask(positions, dense)
     return {"dense autograd makes": mask_picture(torch.ones_like(dense)), "you make": mask_picture(chosen)}
@@ -125,7 +125,6 @@ def _is_the_gradient_of_x(dx: Tensor, dy: Tensor, weight: Tensor, full: Tensor, 
 
 
 def _is_the_gradient_of_v(dv: Tensor, dense: Tensor, positions: Tensor, tokens: int, tried: str) -> None:
-    m, n = dense.shape
     expected = dense.flatten()[positions]
     if close(dv, expected):
         return

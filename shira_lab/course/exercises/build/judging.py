@@ -18,8 +18,8 @@ BEHIND = {
     "before Module.__init__() call": "A module begins its `__init__` with `super().__init__()`.",
     "can require gradients": "Positions are whole numbers, which no step can move: `nn.Buffer`, not `nn.Parameter`.",
     "dictionary changed size": (
-        "The model changes while you walk through it: walk through `list(model.named_modules())`. And `setattr` knows no "
-        "paths with dots: `model.set_submodule(path, new)` does."
+        "The model changes while you walk through it: walk through `list(model.named_modules())`. And `setattr` knows"
+        " no paths with dots: `model.set_submodule(path, new)` does."
     ),
     "to have the same dtype": "W may be in half precision, and v is float32: bring both to one dtype before they meet.",
     "shapes cannot be multiplied": "The weight of a linear layer is (outputs, inputs), so y = x W^T, and dx = dy W.",

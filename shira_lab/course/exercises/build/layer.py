@@ -101,7 +101,8 @@ def _holds_what_it_needs(layer: Any, k: int, entries: int) -> None:
     v = layer.shira_weight
     if not isinstance(v, nn.Parameter):
         raise Wrong(
-            "`shira_weight` is no nn.Parameter: an optimizer asks the model for its parameters, and would never find it."
+            "`shira_weight` is no nn.Parameter: an optimizer asks the model for its parameters, and would never"
+            " find it."
         )
     if v.shape != (k,):
         all_of_it = " As many as W has: then nothing is saved." if v.numel() == entries else ""
@@ -135,7 +136,7 @@ def _multiplies_with_the_sum(layer: Any, base: nn.Linear, positions: Tensor) -> 
         raise Wrong(f"The bias is missing: y = x (W + S)^T + b. {tried}")
     if not close(layer(x), base(x)):
         raise Wrong(
-            f"Before any training the layer should be the base layer: begin with zeros in `shira_weight`, so that "
+            "Before any training the layer should be the base layer: begin with zeros in `shira_weight`, so that "
             f"S = 0. {tried}"
         )
     layer.shira_weight.copy_(randn(len(positions), seed=3))

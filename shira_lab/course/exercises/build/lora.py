@@ -49,16 +49,16 @@ def _has_the_budget(layer: Any, m: int, n: int, tried: str) -> None:
     trained = sum(parameter.numel() for parameter in layer.parameters() if parameter.requires_grad)
     if trained != num_params(R, (m, n)):
         raise Wrong(
-            f"{trained} parameters train where r(m + n) = {num_params(R, (m, n))} are to be: A and B alone; freeze the base "
-            f"layer, its bias too. {tried}"
+            f"{trained} parameters train where r(m + n) = {num_params(R, (m, n))} are to be: A and B alone; freeze the"
+            f" base layer, its bias too. {tried}"
         )
 
 
 def _begins_as_the_base(layer: Any, base: nn.Linear, x: Tensor, tried: str) -> None:
     if not layer.A.any() and not layer.B.any():
         raise Wrong(
-            "A and B are both zero: the gradient of each is a product with the other, so both would stay zero for ever. "
-            f"Let A be random. {tried}"
+            "A and B are both zero: the gradient of each is a product with the other, so both would stay zero for"
+            f" ever. Let A be random. {tried}"
         )
     if not close(layer(x), base(x)):
         raise Wrong(
@@ -95,7 +95,7 @@ LORA_LINEAR = Exercise(
     difficulty="easy",
     minutes=10,
     stub_says=(
-        "A and B are both zero: the gradient of each is a product with the other, so both would stay zero for ever. Let A "
-        "be random. (Tried: a 12 x 12 weight, r=2.)"
+        "A and B are both zero: the gradient of each is a product with the other, so both would stay zero for ever. Let"
+        " A be random. (Tried: a 12 x 12 weight, r=2.)"
     ),
 )

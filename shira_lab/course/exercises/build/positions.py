@@ -29,8 +29,8 @@ def _examine(answer: Solution) -> Pictures:
         _are_positions(positions, m, n, r)
         if not torch.equal(before, torch.get_rng_state()):
             raise Wrong(
-                "Your function turns torch's global dice, which other code uses: give `randperm` a generator of its own, "
-                "`generator=torch.Generator().manual_seed(seed)`."
+                "Your function turns torch's global dice, which other code uses: give `randperm` a generator of its"
+                " own, `generator=torch.Generator().manual_seed(seed)`."
             )
         if not torch.equal(positions, answer(weight, r, seed)):
             raise Wrong("Two calls with one seed give two masks: a new generator with this seed belongs in each call.")
@@ -53,7 +53,7 @@ def _are_positions(positions: object, m: int, n: int, r: int) -> None:
         )
     if positions.ndim != 1:
         raise Wrong(
-            f"Return flat positions of shape (k,), one number each: row * n + column. Yours have shape "
+            "Return flat positions of shape (k,), one number each: row * n + column. Yours have shape "
             f"{tuple(positions.shape)}. {tried}"
         )
     if positions.dtype != torch.int64:
@@ -103,8 +103,8 @@ def _are_the_positions_of(seed: int, positions: Tensor, m: int, n: int, r: int) 
     down = (expected % n * m + expected // n).sort().values
     if torch.equal(sorted_, down):
         raise Wrong(
-            f"Your positions count down the columns. In PyTorch row i, column j of an (m, n) weight is at i * n + j: its "
-            f"rows lie one after the other. (Tried: a {m} x {n} weight.)",
+            "Your positions count down the columns. In PyTorch row i, column j of an (m, n) weight is at i * n + j:"
+            f" its rows lie one after the other. (Tried: a {m} x {n} weight.)",
             pictures,
         )
     raise Wrong(

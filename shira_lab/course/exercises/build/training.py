@@ -105,25 +105,27 @@ def _examine_injection(answer: Solution) -> Pictures:
     missing = [path for path in TARGETS if path not in replaced]
     if not replaced:
         raise Wrong(
-            f"No layer of the model was replaced. Put a ShiraLinear at each path, in the model that was given: "
+            "No layer of the model was replaced. Put a ShiraLinear at each path, in the model that was given: "
             f"`model.set_submodule(path, ...)`. The names are {', '.join(NAMES)}; the first path is {TARGETS[0]}."
         )
     if missing:
         raise Wrong(
-            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} still nn.Linear; the names are {', '.join(NAMES)}."
+            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} still nn.Linear; the names are"
+            f" {', '.join(NAMES)}."
         )
     others = [path for path in replaced if path not in TARGETS]
     if others:
         raise Wrong(
-            f"{others[0]} was replaced, too. The names are {', '.join(NAMES)}: compare each with the whole last part of the "
-            "path, as other names may hold it or end in it."
+            f"{others[0]} was replaced, too. The names are {', '.join(NAMES)}: compare each with the whole last part of"
+            " the path, as other names may hold it or end in it."
         )
     _trains_the_entries_alone(model)
     for path in TARGETS:
         weight = layer_at(before, path).weight
         if not torch.equal(layer_at(model, path).positions, mask_positions(weight, R, SEED)):
             raise Wrong(
-                f"The positions in {path} are not those of its own weight, r and seed: call `mask_positions` for each layer."
+                f"The positions in {path} are not those of its own weight, r and seed: call `mask_positions` for each"
+                " layer."
             )
     batch = batches(1)[0]
     if not close(model(**batch).output, before(**batch).output):

@@ -74,8 +74,8 @@ def _holds(now: torch.Tensor, weight: torch.Tensor, merged: torch.Tensor, merge:
     if not merge and close(now, weight):
         lost = int((now != weight).sum())
         raise Wrong(
-            f"{lost} entries came back with another last bit: W + S - S is rounded twice. W was never written, so there "
-            f"is nothing to subtract: put `layer.base_layer` back. {call}"
+            f"{lost} entries came back with another last bit: W + S - S is rounded twice. W was never written, so there"
+            f" is nothing to subtract: put `layer.base_layer` back. {call}"
         )
     if close(now, 2 * merged - weight):
         raise Wrong(f"The weight holds W + 2S: S was merged twice. {call}")
