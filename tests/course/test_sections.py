@@ -9,10 +9,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from test_notebooks_stored import every_notebook
+from test_notebooks_stored import START, every_notebook
 
 KNOWN = {*dir(builtins), "display", "get_ipython"}
-SAID = re.compile(r"^\*To start here, run the first cell and then: (.*)\.\*$", re.MULTILINE)
 
 
 @dataclass
@@ -59,7 +58,7 @@ def sections(path: Path) -> list[Section]:
             begun = True
             continue
         for part in re.split(r"^## ", cell.source, flags=re.MULTILINE)[1:]:
-            found.append(Section(part.splitlines()[0], said=said[1] if (said := SAID.search(part)) else ""))
+            found.append(Section(part.splitlines()[0], said=said[1] if (said := START.search(part)) else ""))
     return [first, *found]
 
 
