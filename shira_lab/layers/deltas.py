@@ -104,7 +104,10 @@ class Overlay:
     def _same_places(self, deltas: Sequence[Delta]) -> bool:
         """Whether the originals that are kept serve ``deltas`` too: then only the values are written."""
         here, there = [d.positions for d in self.written], [d.positions for d in deltas]
-        return len(here) == len(there) > 0 and all(map(_same, here, there))
+        same = (
+            a is b or (a is not None and b is not None and torch.equal(a, b)) for a, b in zip(here, there, strict=False)
+        )
+        return len(here) == len(there) > 0 and all(same)
 
     def check_untouched(self, weight: Tensor) -> None:
         """Raise :class:`AdapterError` when somebody else has changed what is written here. Who writes the same numbers,
@@ -120,10 +123,6 @@ class Overlay:
                 "`load_state_dict`."
             )
 
-    def adopt(self, weight: Tensor) -> None:
-        """After a copy of weight and overlay together: the copy's version counts from here."""
-        self.version = version_of(weight)
-
 
 def version_of(tensor: Tensor) -> int:
     """How often the tensor was changed in place; -1 for one made in inference mode, of which PyTorch does not count."""
@@ -136,13 +135,15 @@ def with_deltas(weight: Tensor, deltas: Sequence[Delta]) -> Tensor:
     if not deltas:
         return weight
     copy = weight.detach().clone(memory_format=torch.contiguous_format)
-    positions = _union([d.positions for d in deltas])
-    _write(copy, positions, _sum(_read(copy, positions), positions, deltas))
+    _write(copy, *entries_with(weight, deltas))
     return copy
 
 
-def _same(a: Tensor | None, b: Tensor | None) -> bool:
-    return a is b or (a is not None and b is not None and torch.equal(a, b))
+@torch.no_grad()
+def entries_with(weight: Tensor, deltas: Sequence[Delta]) -> tuple[Tensor | None, Tensor]:
+    """The positions that ``deltas`` change, None where that is the whole weight, and what stands there with them."""
+    positions = _union([d.positions for d in deltas])
+    return positions, _sum(_read(weight, positions), positions, deltas)
 
 
 def _union(positions: Sequence[Tensor | None]) -> Tensor | None:
@@ -170,7 +171,7 @@ def _sum(originals: Tensor, union: Tensor | None, deltas: Sequence[Delta]) -> Te
 def _read(weight: Tensor, positions: Tensor | None) -> Tensor:
     """A copy of these entries: (k,), or in the weight's shape where ``positions`` is None."""
     weight = weight.detach()
-    return weight.clone() if positions is None else weight.view(-1).index_select(0, positions)
+    return weight.clone() if positions is None else weight.reshape(-1).index_select(0, positions)
 
 
 def _write(weight: Tensor, positions: Tensor | None, values: Tensor) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from shira_lab.errors import AdapterError
-from shira_lab.layers.deltas import Delta, Overlay, with_deltas
+from shira_lab.layers.deltas import Delta, Overlay, entries_with, version_of, with_deltas
 from shira_lab.layers.lora import LoraAdapter
 from shira_lab.layers.shira import ShiraAdapter
 from shira_lab.masks.positions import weight_of
@@ -91,8 +91,7 @@ class Mergeable(nn.Module):
         """Write these adapters (the active ones if None) into the weight until :meth:`unmerge`.
 
         Raises:
-            AdapterError: when the weight is shared, or the result would hold NaN or infinite values; nothing has
-            changed then.
+            AdapterError: for a shared weight, or where it would write NaN or infinity; nothing has changed then.
         """
         self.check_mergeable(adapter_names)
         merged = self._with_merged(adapter_names)
@@ -170,11 +169,11 @@ class Mergeable(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if self.merged:
-            self._overlay.adopt(self.weight)
+            self._overlay.version = version_of(self.weight)  # of the copy, which counts from here
 
 
 def _check_finite(weight: Tensor, deltas: Sequence[Delta], names: Sequence[str]) -> None:
-    if not bool(torch.isfinite(with_deltas(weight, deltas)).all()):
+    if deltas and not bool(torch.isfinite(entries_with(weight, deltas)[1]).all()):
         raise AdapterError(
             f"NaNs detected in the merged weights. The adapter {', '.join(names)} seems to be broken: with it, "
             "weights are NaN or infinite. Nothing was merged."

@@ -394,7 +394,7 @@ def test_two_tabs_show_one_app_and_both_follow(tmp_path: Path) -> None:
     """A notebook that is open twice shows the same widgets twice: there is one state, and one run."""
     lab = FineTuneLab(model=str(save_tiny_lm(tmp_path)), r=2, steps=500, batch_size=2, learning_rate=0.01)
     view = "application/vnd.jupyter.widget-view+json"
-    assert lab._repr_mimebundle_()[view] == lab._repr_mimebundle_()[view]
+    assert lab._still._view._repr_mimebundle_()[view] == lab._still._view._repr_mimebundle_()[view]
     lab.run_button.click()
     worker = lab._worker
     lab.run_button.click()  # from the other tab, where the button was not yet grey
