@@ -16,7 +16,7 @@ from shira_lab.training.history import History, PicturePoint, RankPoint
 #: Pale to dark, as the live picture has it.
 TILES = ((0.0, "#F4F4F4"), (0.5, "#56B4E9"), (1.0, "#003A5C"))
 CURVES = ("rgb(86, 180, 233)", "rgb(0, 58, 92)")
-MAX_PANELS = 4
+MAX_PANELS = 3
 HEIGHT = 560
 
 
