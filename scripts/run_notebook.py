@@ -18,14 +18,19 @@ def run_notebook(path: Path) -> NotebookNode:
     Raises nbclient's CellExecutionError, which shows the cell and its traceback, where a cell fails.
     """
     notebook = nbformat.read(path, as_version=4)
+    run(notebook, path.parent)
+    return notebook
+
+
+def run(notebook: NotebookNode, folder: Path) -> None:
+    """Run `notebook` in `folder`, as `run_notebook` does, and put the outputs into it."""
     NotebookClient(
         notebook,
         config=ENCRYPTED,
         kernel_name="python3",
         timeout=CELL_SECONDS,
-        resources={"metadata": {"path": str(path.parent)}},
+        resources={"metadata": {"path": str(folder)}},
         record_timing=False,
         coalesce_streams=True,
         store_widget_state=False,
     ).execute()
-    return notebook

@@ -38,12 +38,14 @@ def outputs(path: Path) -> list[NotebookNode]:
 NUMBERS = ("four", "five", "six", "seven", "eight", "nine")
 READING = re.compile(rf"[Rr]eading takes ({'|'.join(NUMBERS)}) minutes")
 FOLDED = re.compile(r"<details>.*?</details>", re.DOTALL)
+#: The line under a heading for whoever opens the lesson there.
+START = re.compile(r"^\*To start here, run the first cell and then: (.*)\.\*$", re.MULTILINE)
 WORDS_A_MINUTE = 200
 
 
 def words_to_read(path: Path) -> int:
-    """In the prose of a lesson. What is folded can be skipped, and exercises have minutes of their own."""
-    prose = [FOLDED.sub("", cell.source) for cell in read(path).cells if cell.cell_type == "markdown"]
+    """In a lesson's prose, from the top. What is folded can be skipped, and exercises have minutes of their own."""
+    prose = [START.sub("", FOLDED.sub("", cell.source)) for cell in read(path).cells if cell.cell_type == "markdown"]
     return sum(len(text.split()) for text in prose if "Your turn" not in text)
 
 

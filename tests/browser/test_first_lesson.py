@@ -43,7 +43,7 @@ def explorer(lesson: Lesson) -> Locator:
 
 @pytest.fixture
 def lab(lesson: Lesson) -> Locator:
-    app = lesson.cell_of("lab = FineTuneLab")
+    app = lesson.cell_of("lab = FineTuneLab").locator(".jupyter-widgets.widget-vbox").first
     app.get_by_role("button", name="Run").scroll_into_view_if_needed()
     return app
 
@@ -54,12 +54,13 @@ def test_all_cells_run_without_a_traceback_or_a_warning(lesson: Lesson) -> None:
 
 def test_no_figure_is_empty(lesson: Lesson) -> None:
     figures = lesson.page.locator(".js-plotly-plot")
-    expect(figures).to_have_count(3)
+    expect(figures).to_have_count(2)
     for figure in figures.all():
         figure.scroll_into_view_if_needed()
         assert figure.locator(".scatterlayer .trace path.js-line").count() > 0
     for canvas in lesson.page.locator("canvas.shira-mask").all():
         assert canvas.evaluate(INKED) > 0
+    expect(lesson.page.locator("svg path.line:visible")).not_to_have_count(0)
 
 
 def test_dragging_r_redraws_the_mask(explorer: Locator, lesson: Lesson) -> None:

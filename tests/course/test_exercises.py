@@ -9,6 +9,7 @@ import pytest
 from shira_lab import ShiraError
 from shira_lab.course.exercises import EXERCISES, Exercise, Verdict, check, solution
 from shira_lab.course.widgets import Prediction
+from shira_lab.course.widgets.prediction import WAITS
 from shira_lab.errors import ConfigError
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
@@ -83,16 +84,16 @@ def test_a_solution_can_be_read() -> None:
     assert repr(solution("trained_numbers")).startswith("def trained_numbers():\n    return 4 * 2 * 4")
 
 
-def test_a_verdict_shows_all_pictures_live_and_one_at_rest() -> None:
+def test_a_verdict_is_kept_with_all_its_pictures_and_no_widget() -> None:
     verdict = Verdict(False, "one <too> many.", {"yours": b"1", "expected": b"2"})
     bundle = verdict._repr_mimebundle_()
-    assert bundle["image/png"] == "MQ==" and bundle["text/plain"] == "Not yet. one <too> many."
-    assert verdict.html().count("<img ") == 2 and "one &lt;too&gt; many." in verdict.html()
+    assert set(bundle) == {"text/html", "text/plain"} and bundle["text/plain"] == "Not yet. one <too> many."
+    assert bundle["text/html"].count("<img ") == 2 and "one &lt;too&gt; many." in bundle["text/html"]
 
 
 @pytest.fixture
 def guess() -> Prediction:
-    return Prediction("How many?", ("few", "many"))
+    return Prediction("How many?", {"few": "They are <counted>.", "many": "There is room."})
 
 
 def test_a_prediction_is_committed_to_once(guess: Prediction) -> None:
@@ -106,15 +107,21 @@ def test_a_prediction_without_a_choice_asks_for_one(guess: Prediction) -> None:
     assert guess.committed == "" and "Choose an answer first." in guess.status.value
 
 
-def test_a_prediction_is_compared_with_the_answer(guess: Prediction, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_answer_waits_for_the_prediction_and_says_why(guess: Prediction) -> None:
     guess.compare("many")
+    assert guess.status.value == "" and guess.reply.value == (
+        f"<details><summary>{WAITS}</summary>The answer: many. There is room.</details>"
+    )
     guess.committed = "few"
+    said = "You predicted: few. They are &lt;counted&gt;. The answer: many. There is room."
+    assert guess.reply.value == f"<p>{said}</p>" and said in guess.status.value
+
+
+def test_a_prediction_waits_for_the_answer_and_is_praised(guess: Prediction) -> None:
+    guess.committed = "many"
+    assert "You predict: many. Run on, and see." in guess.status.value and guess.reply.value == ""
     guess.compare("many")
-    lines = capsys.readouterr().out.splitlines()
-    assert lines == [
-        "The answer: many. No prediction was made.",
-        "The answer: many. You predicted: few.",
-    ]
+    assert "Well predicted. The answer: many. There is room." in guess.status.value
 
 
 def test_a_prediction_that_is_no_option_is_refused(guess: Prediction) -> None:

@@ -1,5 +1,6 @@
 """Figures: plain data in, a picture out that says what the data say."""
 
+import re
 import subprocess
 import sys
 import zlib
@@ -23,12 +24,13 @@ from shira_lab.course.figures import (
     profile_figure,
     rank_figure,
     spectrum_figure,
-    training_curves,
     training_figure,
+    training_svg,
 )
+from shira_lab.course.figures.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Line
 from shira_lab.course.figures.entries import pooled
 from shira_lab.course.figures.theme import PICTURES, PLOTLY
-from shira_lab.course.figures.training import DASHED
+from shira_lab.course.figures.training import DASHED, loss_curves, rank_curves
 from shira_lab.training.history import EvalPoint, History, RankPoint, StepPoint
 from shira_lab.training.settings import Settings
 
@@ -149,13 +151,41 @@ def test_a_rank_figure_shows_the_ranks_of_random_values_as_level_lines() -> None
 def test_a_training_figure_is_drawn_before_the_first_step_and_after_the_last() -> None:
     assert [len(trace.x) for trace in training_figure(History(Settings())).data] == [0, 0, 2, *[0] * 9]
     run = a_run()
-    for trace, curve in zip(training_figure(run).data, training_curves(run), strict=True):
+    for trace, curve in zip(training_figure(run).data, [*loss_curves(run), *rank_curves(run)], strict=True):
         assert list(trace.x) == list(curve.x) and list(trace.y) == list(curve.y)
 
 
 def test_a_budget_figure_compares_methods_at_equal_numbers() -> None:
     figure = budget_figure((192, 192), {"SHiRA": {1: 150, 8: 192}, "LoRA": {1: 1, 8: 8}})
     assert list(figure.data[0].x) == list(figure.data[1].x) == [num_params(1, (192, 192)), num_params(8, (192, 192))]
+
+
+def test_a_training_chart_says_in_words_what_it_shows_before_the_first_step_and_after_the_last() -> None:
+    before, after = (re.findall(r'aria-label="(.*?)"', training_svg(run)) for run in (History(Settings()), a_run()))
+    assert before[0] == (
+        "SHiRA magnitude, r=8: loss: loss (nats/token) over step; at the end training loss: no point yet, held-out "
+        "loss: no point yet, entropy floor: no point yet."
+    )
+    assert after[0].endswith(f"held-out loss {a_run().evals[-1].loss:.3g}, entropy floor {FLOOR}.")
+    assert after[1].startswith("SHiRA magnitude, r=8: ranks: rank of the update over step; at the end rank 192, ")
+
+
+def test_a_line_of_a_chart_lies_between_its_axes_and_is_cut_where_a_point_is_missing() -> None:
+    chart = Chart("a < b", "x", "y", 10, [Line([0, 5, None, 10], [0.0, 2.0, None, 4.0], "one", "#000")])
+    path = re.search(r'class="line" d="(.*?)"', chart.svg())
+    assert path
+    points = [tuple(map(float, point.split())) for point in re.split("[ML]", path[1])[1:]]
+    assert re.findall("[ML]", path[1]) == ["M", "L", "M"]
+    assert points[0] == (LEFT, HEIGHT - BOTTOM) and points[2][0] == WIDTH - RIGHT
+    assert TOP < points[2][1] < points[1][1] < points[0][1]
+    assert "a &lt; b" in chart.svg()
+
+
+def test_a_logarithmic_chart_has_a_power_of_ten_at_each_tick_and_keeps_what_is_too_small_inside() -> None:
+    chart = Chart("t", "x", "y", 2, [Line([0, 1, 2], [50.0, 1.0, 1e-9], "one", "#000")], log=True)
+    path = re.search(r'class="line" d="(.*?)"', chart.svg())
+    assert path and float(path[1].split()[-1]) == HEIGHT - BOTTOM
+    assert all(f">1e{power}</text>" in chart.svg() for power in range(-2, 3))
 
 
 @pytest.mark.parametrize("figure", [loss_figure(a_run()), rank_figure(a_run()), training_figure(a_run())])

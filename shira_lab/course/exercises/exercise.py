@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal
 
-import ipywidgets
-
 Solution = Callable[..., Any]
 
 _MARKED = re.compile(r"(?P<indent>\s*)(?P<code>.*?)\s*# stub: (?P<stub>.*)")
@@ -42,10 +40,8 @@ class Verdict:
         return f"{'Well done!' if self.passed else 'Not yet.'} {self.message}"
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """A live view with all pictures; where no kernel runs, the first picture and the sentence."""
-        view = ipywidgets.HTML(self.html())._repr_mimebundle_() or {}
-        still = [{"image/png": b64encode(picture).decode()} for picture in self.pictures.values()][:1]
-        return {**view, **(still[0] if still else {}), "text/plain": repr(self)}
+        """No widget, so that a saved notebook holds the verdict with its pictures, whoever opens it."""
+        return {"text/html": self.html(), "text/plain": repr(self)}
 
     def html(self) -> str:
         """The verdict and its pictures side by side, each under its title."""

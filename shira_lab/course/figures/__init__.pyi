@@ -16,7 +16,7 @@ from .rank import column_scale_figure, expectation_figure
 from .spectrum import ranks_in_words, spectrum_figure
 from .speed import cost_growth_figure
 from .theme import Figure, figure_png
-from .training import loss_figure, rank_figure, training_curves, training_figure
+from .training import loss_figure, rank_figure, training_figure, training_svg
 
 __all__ = [
     "Figure",
@@ -49,7 +49,7 @@ __all__ = [
     "ranks_in_words",
     "seeds_figure",
     "spectrum_figure",
-    "training_curves",
     "training_figure",
+    "training_svg",
     "tuning_figure",
 ]

@@ -5,9 +5,9 @@ Drawn as SVG, which is small enough to follow a slider and shows where no kernel
 
 from collections.abc import Mapping
 from html import escape
-from math import floor, log10
 
 from shira_lab.analysis.costs import Cost, in_units
+from shira_lab.course.figures.chart import ticks
 from shira_lab.course.figures.theme import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
 
 #: Parts of the memory in the order in which they are stacked, with their colours.
@@ -72,7 +72,7 @@ def _panel(
     bottom = y + len(bars) * (BAR + GAP)
     limit = max(sum(size for size, _ in stack) for _, stack, _ in bars) or 1
     scale = (WIDTH - LEFT - RIGHT) / limit
-    for tick in _ticks(limit):
+    for tick in ticks(limit):
         x = round(LEFT + tick * scale)
         parts.append(f'<line x1="{x}" x2="{x}" y1="{y}" y2="{bottom}" stroke="#E5E5E5"/>')
         parts.append(f'<text x="{x}" y="{bottom + 15}" text-anchor="middle" font-size="12">{_round(tick)}</text>')
@@ -91,10 +91,3 @@ def _panel(
 
 def _round(size: float) -> str:
     return in_units(size).replace(".0 ", " ") if size else "0"
-
-
-def _ticks(limit: float) -> list[float]:
-    """Zero and round numbers up to the limit, at most six of them."""
-    step = 10.0 ** floor(log10(limit))
-    step *= next(factor for factor in (0.2, 0.5, 1, 2) if limit / (step * factor) < 6)
-    return [step * number for number in range(int(limit / step) + 1)]

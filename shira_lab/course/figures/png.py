@@ -29,9 +29,13 @@ def enlarged(codes: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 def palette_png(codes: NDArray[np.uint8], palette: Sequence[Colour]) -> bytes:
     """A PNG whose pixel (row, column) has the colour ``palette[codes[row, column]]``."""
-    (height, width), depth = codes.shape, depth_of(len(palette))
-    header = struct.pack(">IIBBBBB", width, height, depth, 3, 0, 0, 0)  # colour type 3: a palette
-    data = packed(codes, depth)
+    return packed_png(packed(codes, depth_of(len(palette))), codes.shape, palette)
+
+
+def packed_png(data: NDArray[np.uint8], shape: tuple[int, ...], palette: Sequence[Colour]) -> bytes:
+    """As :func:`palette_png` for (height, width) codes that are :func:`packed`."""
+    height, width = shape
+    header = struct.pack(">IIBBBBB", width, height, depth_of(len(palette)), 3, 0, 0, 0)  # colour type 3: a palette
     lines = np.zeros((height, data.shape[1] + 1), dtype=np.uint8)  # each line opens with its filter, 0: none
     lines[:, 1:] = data
     colours = bytes(value for colour in palette for value in colour)

@@ -1,6 +1,6 @@
 """A training run as curves: its loss against the entropy floor, and the ranks of the update as it grows.
 
-The curves are computed apart from their look, so that a live figure can take new points and keep everything else.
+The curves are computed apart from their look: as a plotly figure to zoom into, or as SVG that follows a run.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from statistics import fmean
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from shira_lab.course.figures.chart import Chart, Line
 from shira_lab.course.figures.theme import BLUE, GREEN, GREY, HEIGHT, ORANGE, PURPLE, TEMPLATE, Figure, themed
 from shira_lab.training.history import History
 
@@ -66,9 +67,15 @@ def _level(history: History, measure: str) -> Curve:
     return Curve([0, history.settings.steps], [mean, mean])
 
 
-def training_curves(history: History) -> list[Curve]:
-    """The curves of :func:`training_figure`, in its order."""
-    return loss_curves(history) + rank_curves(history)
+def training_svg(history: History) -> str:
+    """:func:`training_figure` as two charts in HTML, one below the other where there is no room beside it."""
+    label, steps = history.settings.label, history.settings.steps
+    charts = (
+        Chart(f"{label}: loss", STEP, LOSS, steps, [_line(trace) for trace in _loss_traces(history)]),
+        Chart(f"{label}: ranks", STEP, RANK, steps, [_line(trace) for trace in _rank_traces(history)]),
+    )
+    drawn = "".join(chart.svg() for chart in charts)
+    return f'<div style="display:flex;flex-wrap:wrap;gap:8px 24px">{drawn}</div>'
 
 
 def loss_figure(history: History) -> Figure:
@@ -140,3 +147,12 @@ def _trace(
 ) -> go.Scatter:
     line = {"color": colour, "width": width, "dash": dash}
     return go.Scatter(x=curve.x, y=curve.y, text=curve.text, name=name, mode=mode, line=line, hoverinfo="x+y+text+name")
+
+
+def _line(trace: go.Scatter) -> Line:
+    """A trace of a figure as a line of a chart."""
+    look, named = trace.line, trace.showlegend is not False
+    return Line(
+        trace.x, trace.y, trace.name if named else "", look.color, look.width * (1 if named else 0.6),
+        dash=look.dash == "dash", dots="markers" in trace.mode,
+    )  # fmt: skip

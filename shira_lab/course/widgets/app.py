@@ -1,4 +1,4 @@
-"""What every app is: one object with its state in traits, a live view, and a picture and a text for where nothing runs.
+"""What every app is: one object with its state in traits, a live view, and a still of it for where nothing runs.
 
 The traits tagged ``state=True`` are the only copy of the state; controls are linked to them both ways.
 """
@@ -12,6 +12,7 @@ import ipywidgets
 import traitlets
 
 from shira_lab.course.widgets.cells import replaces_its_predecessor
+from shira_lab.course.widgets.still import Still, tree
 from shira_lab.errors import ConfigError
 
 
@@ -30,6 +31,7 @@ class App(traitlets.HasTraits):
         self._check_names("state", state, self.traits(state=True))
         self.shown = self.controls_offered if show is None else show
         self.view = ipywidgets.VBox()
+        self._still = Still(self.view, lambda: repr(self))
         super().__init__(**state)
         replaces_its_predecessor(self)
 
@@ -105,6 +107,7 @@ class App(traitlets.HasTraits):
 
     def close(self) -> None:
         """Let go of all observers, and take the widgets out of the page."""
+        self._still.close()
         while self._links:
             self._links.popitem()[1].unlink()
         while self._undo:
@@ -115,22 +118,18 @@ class App(traitlets.HasTraits):
 
     # ---- display ----------------------------------------------------------------------------------------------------
 
+    def _ipython_display_(self) -> None:
+        self._still.display()
+
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        bundle = {**(self.view._repr_mimebundle_() or {}), "text/plain": repr(self)}
-        picture = self.picture()
+        """The app as it stands, for places without a kernel."""
+        bundle, picture = self._still.bundle(), self.picture()
         return {**bundle, "image/png": base64.b64encode(picture).decode()} if picture else bundle
 
     def picture(self) -> bytes | None:
-        """A PNG for places without a kernel, or None."""
+        """A PNG of the app for places that read no HTML, or None."""
         return None
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value}" for name, value in self.state().items())
         return f"{type(self).__name__}({values})"
-
-
-def tree(widget: ipywidgets.Widget) -> list[ipywidgets.Widget]:
-    """The widget and all below it, with their layouts and styles, which are widgets too and stay when it is closed."""
-    below = [inner for child in getattr(widget, "children", ()) for inner in tree(child)]
-    looks = [look for name in ("layout", "style") if isinstance(look := getattr(widget, name, None), ipywidgets.Widget)]
-    return [*below, *looks, widget]

@@ -1,12 +1,15 @@
 """Pictures of ways to choose positions: agreement over the number of samples, and what each layer gets of a budget."""
 
 from collections.abc import Mapping, Sequence
+from html import escape
 
 import anywidget
 import traitlets
 
-from shira_lab.course.figures.theme import PALETTE
-from shira_lab.course.widgets.controls import STATIC
+from shira_lab.course.figures.chart import Chart, Line
+from shira_lab.course.figures.theme import GREY, PALETTE
+from shira_lab.course.widgets.controls import STATIC, table
+from shira_lab.course.widgets.still import image
 
 
 class ShareCurves(anywidget.AnyWidget):
@@ -35,6 +38,13 @@ class ShareCurves(anywidget.AnyWidget):
                 for number, (name, shares) in enumerate(curves.items())
             ]
             self.alt = f"{self.y_title} over {self.x_title}; at {stop}: {words}; {self.level_name}: {level:.0%}."
+
+    def still(self) -> str:
+        """The curves as an SVG picture in HTML."""
+        lines = [Line(self.stops, curve["shares"], curve["name"], curve["colour"], dots=True) for curve in self.curves]
+        level = Line([0, max(self.stops, default=1)], [self.level] * 2, self.level_name, GREY, dash=True)
+        chart = Chart(self.y_title, self.x_title, "share", max(self.stops, default=1), [*lines, level])
+        return image("svg+xml", chart.svg().encode(), self.alt)
 
 
 class LayerBars(anywidget.AnyWidget):
@@ -67,6 +77,11 @@ class LayerBars(anywidget.AnyWidget):
                 f"Trained entries of {len(counts)} layers, from {shares[least]:.1%} of {names[least]} to "
                 f"{shares[most]:.1%} of {names[most]}; {counts[chosen]:,} in {names[chosen]}."
             )
+
+    def still(self) -> str:
+        """The bars as a table in HTML."""
+        rows = [(bar["name"], f"{bar['count']:,} train, {bar['share']:.1%}") for bar in self.bars]
+        return f"<div><p>{escape(self.alt)}</p>{table(rows)}</div>"
 
 
 def short_names(paths: Sequence[str]) -> list[str]:

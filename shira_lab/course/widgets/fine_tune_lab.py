@@ -6,10 +6,9 @@ from typing import Any
 import ipywidgets
 
 from shira_lab.analysis.costs import in_units
-from shira_lab.course.figures import figure_png
+from shira_lab.course.figures import figure_png, training_figure, training_svg
 from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.controls import Status, button, in_words, row
-from shira_lab.course.widgets.live_figure import live_figure, redraw
 from shira_lab.course.widgets.memory_panel import MEMORY, MemoryPanel
 from shira_lab.course.widgets.settings_controls import names, settings_controls, settings_of_state, settings_state
 from shira_lab.course.widgets.texts import outcome_sentence, progress, progress_sentence, samples_list, side_by_side
@@ -154,7 +153,7 @@ class FineTuneLab(App, SettingsState):
         )
         self.adapter_off.observe(self._said(self._switch, self.checked), "value")
         self._texts, self._samples = ipywidgets.HTML(), ipywidgets.HTML()
-        self.figure = live_figure(History(self.settings))
+        self.chart = ipywidgets.HTML(training_svg(History(self.settings)))
         self.updates = UpdateView(History(self.settings))
         self.memory = MemoryPanel([self.controls[name] for name in self.shown if name in MEMORY])
         self.view.children = (
@@ -164,7 +163,7 @@ class FineTuneLab(App, SettingsState):
             self.status,
             self.memory.offers,
             self.needs,
-            self.figure,
+            self.chart,
             self._texts,
             row(self.adapter_off, self.folder, self.save_button, self.reload_button, gap="4px 12px"),
             self.checked,
@@ -202,7 +201,7 @@ class FineTuneLab(App, SettingsState):
         count = f": {numbers[0]:,} of {numbers[1]:,} numbers would train" if numbers else ""
         self.status.say(f"Ready for {settings.label}{count}. Press Run.")
         if self._bench.result is None:
-            redraw(self.figure, History(settings))
+            self.chart.value = training_svg(History(settings))
 
     def _enable(self, training: bool) -> None:
         for control in self.controls.values():
@@ -215,7 +214,7 @@ class FineTuneLab(App, SettingsState):
 
     def _show(self, history: History) -> None:
         self.history = history
-        redraw(self.figure, history)
+        self.chart.value = training_svg(history)
         self.updates.show(history)
         self._progress.value = progress(history)
         self.status.say(progress_sentence(history))
@@ -256,4 +255,4 @@ class FineTuneLab(App, SettingsState):
         super().close()
 
     def picture(self) -> bytes | None:
-        return figure_png(self.figure)
+        return figure_png(training_figure(self.history or History(self.settings)))

@@ -12,11 +12,12 @@ from shira_lab.analysis.spectrum import Spectrum
 from shira_lab.budget import Shape, check_budget, density, max_r, num_params
 from shira_lab.course.figures import MaskProfile
 from shira_lab.course.figures.margins import mask_and_margins_png
-from shira_lab.course.widgets.app import App, tree
+from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.controls import MAX_SEED, Slider, dropdown, number, row
 from shira_lab.course.widgets.layer_mask import LayerMask
 from shira_lab.course.widgets.mask_panel import MaskPanel
 from shira_lab.course.widgets.model_masks import ModelMasks
+from shira_lab.course.widgets.still import tree
 
 
 class LayerApp(App):

@@ -5,9 +5,9 @@ from typing import Final
 
 import ipywidgets
 
-from shira_lab.course.widgets.app import tree
 from shira_lab.course.widgets.controls import button, row
 from shira_lab.course.widgets.settings_controls import names
+from shira_lab.course.widgets.still import tree
 from shira_lab.training.forecast import Offer
 
 #: The settings that cost or save memory and change little else.

@@ -8,7 +8,11 @@ import torch
 import traitlets
 from torch import Tensor
 
+from shira_lab.course.figures.png import palette_png
+from shira_lab.course.figures.theme import BLUE, PAPER, rgb
 from shira_lab.course.widgets.controls import STATIC
+from shira_lab.course.widgets.pictures import pixelated
+from shira_lab.course.widgets.still import image
 from shira_lab.errors import ConfigError
 
 SIZE = 32  # cells a side: a 192 x 192 weight has 6 x 6 entries under each
@@ -27,6 +31,13 @@ class PaintCanvas(anywidget.AnyWidget):
     description = traitlets.Unicode().tag(sync=True)
     value = traitlets.Unicode().tag(sync=True)
     size = traitlets.Int(SIZE).tag(sync=True)
+
+    def still(self) -> str:
+        """The drawing as an image in HTML."""
+        cells = drawn_cells(self.value)
+        picture = palette_png(cells.numpy().astype(np.uint8), (rgb(PAPER), rgb(BLUE)))
+        alt = f"{self.description}: {SIZE} x {SIZE} cells, {int(cells.sum())} painted."
+        return image("png", picture, alt, pixelated((SIZE, SIZE)))
 
 
 def drawing_text(cells: Tensor) -> str:

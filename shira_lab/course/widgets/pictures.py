@@ -4,6 +4,7 @@ A 768 x 768 mask is 74 kB of packed bits, or 18 kB as it is shown; as a plotly h
 """
 
 from collections.abc import Mapping, Sequence
+from html import escape
 
 import anywidget
 import numpy as np
@@ -15,12 +16,14 @@ from torch import Tensor
 from shira_lab.analysis.spectrum import Spectrum
 from shira_lab.budget import Shape
 from shira_lab.course.figures import MaskProfile, mask_pixels, ranks_in_words
+from shira_lab.course.figures.chart import Chart, Line
 from shira_lab.course.figures.margins import Bars
-from shira_lab.course.figures.mask import VIEW_PIXELS, pooling
+from shira_lab.course.figures.mask import SIDE, VIEW_PIXELS, pooling
 from shira_lab.course.figures.overlap import COLOURS, overlap_pixels
-from shira_lab.course.figures.png import depth_of, packed
-from shira_lab.course.figures.theme import BLUE, PALETTE, PAPER
+from shira_lab.course.figures.png import depth_of, packed, packed_png
+from shira_lab.course.figures.theme import BLUE, PALETTE, PAPER, rgb
 from shira_lab.course.widgets.controls import STATIC
+from shira_lab.course.widgets.still import image
 
 
 class MaskCanvas(anywidget.AnyWidget):
@@ -65,6 +68,13 @@ class MaskCanvas(anywidget.AnyWidget):
         with self.hold_sync():
             self._draw(overlap_pixels(first, second, shape), COLOURS)
             self.alt, self.caption = alt, caption
+
+    def still(self) -> str:
+        """The mask and its caption as HTML, without the bars along it."""
+        data = np.frombuffer(self.bits, dtype=np.uint8).reshape(self.shape[0], -1)
+        picture = packed_png(data, self.shape, [rgb(colour) for colour in self.palette])
+        drawn = image("png", picture, self.alt, pixelated(self.shape))
+        return f'<figure style="margin:0">{drawn}<figcaption>{escape(self.caption)}</figcaption></figure>'
 
     def _draw(self, codes: NDArray[np.uint8], palette: Sequence[str]) -> None:
         self.bits, self.shape = packed(codes, depth_of(len(palette))).tobytes(), codes.shape
@@ -111,3 +121,19 @@ class SpectrumPlot(anywidget.AnyWidget):
             ]
             self.places = max((min(one.shape) for one in named.values()), default=1)
             self.alt = f"Singular values: {words}, at most {self.places} possible."
+
+    def still(self) -> str:
+        """The curves as an SVG picture in HTML."""
+        ends = np.cumsum([curve["length"] for curve in self.curves])
+        parts = np.split(np.frombuffer(self.values, dtype=np.float32), ends[:-1]) if self.curves else []
+        lines = [
+            Line(range(1, len(part) + 1), part.tolist(), curve["name"], curve["colour"])
+            for curve, part in zip(self.curves, parts, strict=True)
+        ]
+        chart = Chart("Singular values", "index of the singular value", self.y_title, self.places, lines, log=True)
+        return image("svg+xml", chart.svg().encode(), self.alt)
+
+
+def pixelated(shape: tuple[int, ...]) -> str:
+    """The style of a picture with one pixel for each entry: squares, at least as large as a glance needs."""
+    return f"image-rendering:pixelated;width:{max(SIDE * shape[1] // max(shape), shape[1])}px;"

@@ -139,16 +139,21 @@ class PositionsExplorer(App):
         self.view.children = (row(*(self.controls[name] for name in self.shown)), self.status, pictures)
 
     def _draw(self) -> None:
-        """The mask and the layers' shares at once; what compares many masks of a whole model, when the slider rests."""
+        """A mask of one layer at once; what needs a whole model, when the slider rests."""
+        if self.scope == "global":
+            self.status.say("Choosing among the entries of all layers ...")
+        self._resting.run(self._steps(), at_once=self.scope == "per layer")
+
+    def _draw_choice(self) -> None:
         own = {path: self.choices.budget(self.choice, path) for path in self.choices.layers}
         sizes = {path: m * n for path, (m, n) in self.choices.shapes.items()}
         self._mask.show(self.positions, self.choices.shapes[self.layer])
         counts = self.choices.counts(self.choice) if self.scope == "global" else own
         self._bars.show(counts, own, sizes, self.layer)
-        self._resting.run(self._steps(), at_once=self.scope == "per layer")
 
     def _steps(self) -> Iterator[Step]:
-        """Choose for every number of samples, one after the other, then show how they agree."""
+        """Choose here, and for every number of samples, one after the other, then show how they agree."""
+        yield self._draw_choice
         for reduction in REDUCTION_NAMES:
             for n in self.choices.samples:
                 choice = replace(self.choice, reduction=reduction, samples=n)

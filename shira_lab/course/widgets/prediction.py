@@ -1,6 +1,6 @@
 """A question to answer before anything runs: whoever has committed to a prediction reads the result with other eyes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -9,50 +9,58 @@ import traitlets
 
 from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.controls import Status, button
+from shira_lab.course.widgets.still import Still
 from shira_lab.errors import ConfigError
+
+WAITS = "The answer waits for your prediction. Open this line to see it without one."
 
 
 class Prediction(App):
-    """``guess = Prediction(question, options)``, and :meth:`compare` in a later cell.
+    """``guess = Prediction(question, options)``, and :meth:`compare` in a later cell, which need not wait.
 
     Args:
         question: one sentence.
-        options: the answers to choose from.
+        options: the answers to choose from, each with a sentence on why it is right or wrong.
+
+    Attributes:
+        answer: the right option; empty until :meth:`compare` was called.
+        reply: what the later cell shows.
     """
 
     committed = traitlets.Unicode("", help="the prediction; empty until the learner commits to one").tag(state=True)
 
-    def __init__(self, question: str, options: Sequence[str], **state: Any) -> None:
-        self.question, self.options = question, tuple(options)
+    def __init__(self, question: str, options: Mapping[str, str], **state: Any) -> None:
+        self.question, self.options, self.answer = question, dict(options), ""
         super().__init__((), **state)
         self.choices = ipywidgets.RadioButtons(
-            options=self.options, value=self.committed or None, layout={"width": "max-content"}
+            options=tuple(self.options), value=self.committed or None, layout={"width": "max-content"}
         )
         self.commit_button = button("Commit", "primary", self._commit, "keep this prediction; it cannot be changed")
-        self.status = Status()
+        self.status, self.reply = Status(), ipywidgets.HTML()
+        self._reply_still = Still(self.reply, lambda: f"The answer: {self.answer}.", hint="")
         asked = ipywidgets.HTML(f"<strong>{escape(question)}</strong>")
         self.view.children = (asked, self.choices, self.commit_button, self.status)
         self.on_change(self._show, "committed")
         self._show()
 
     def compare(self, answer: str) -> None:
-        """Print the answer beside what was predicted.
+        """Show the answer as soon as there is a prediction, here and where the question was asked, and why.
 
         Raises:
             ConfigError: when the answer is none of the options.
         """
-        if answer not in self.options:
-            raise ConfigError(f"{answer!r} is none of the options; there are {', '.join(map(repr, self.options))}.")
-        said = f"You predicted: {self.committed}." if self.committed else "No prediction was made."
-        print(f"The answer: {answer}. {said}")
+        self.answer = self._an_option(answer)
+        self._show()
+        self._reply_still.display()
 
     @traitlets.validate("committed")
-    def _an_option(self, proposal: Any) -> str:
-        if proposal["value"] not in ("", *self.options):
-            raise ConfigError(
-                f"{proposal['value']!r} is none of the options; there are {', '.join(map(repr, self.options))}."
-            )
-        return proposal["value"]
+    def _known(self, proposal: Any) -> str:
+        return self._an_option(proposal["value"]) if proposal["value"] else ""
+
+    def _an_option(self, value: str) -> str:
+        if value not in self.options:
+            raise ConfigError(f"{value!r} is none of the options; there are {', '.join(map(repr, self.options))}.")
+        return value
 
     def _commit(self) -> None:
         if self.choices.value is None:
@@ -63,7 +71,23 @@ class Prediction(App):
     def _show(self, _: Any = None) -> None:
         done = bool(self.committed)
         self.choices.disabled = self.commit_button.disabled = done
-        self.status.say(f"You predict: {self.committed}. Run on, and see." if done else "")
+        if self.answer:
+            said = escape(self._verdict())
+            self.reply.value = f"<p>{said}</p>" if done else f"<details><summary>{WAITS}</summary>{said}</details>"
+        if done:
+            self.status.say(self._verdict() if self.answer else f"You predict: {self.committed}. Run on, and see.")
+
+    def _verdict(self) -> str:
+        """The answer and why, beside what was predicted and why not."""
+        right = f"The answer: {self.answer}. {self.options[self.answer]}"
+        if self.committed in ("", self.answer):
+            return f"Well predicted. {right}" if self.committed else right
+        return f"You predicted: {self.committed}. {self.options[self.committed]} {right}"
+
+    def close(self) -> None:
+        self._reply_still.close()
+        self.reply.close()
+        super().close()
 
     def __repr__(self) -> str:
         return f"Prediction: {self.question} ({' / '.join(self.options)})"

@@ -1,6 +1,7 @@
 """The rank that each mask gives with the same budget: spectra beside LoRA's, theory beside what is measured."""
 
 import re
+from collections.abc import Iterator
 from functools import cached_property, partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from shira_lab.course.widgets.check_group import CheckGroup, split_names
 from shira_lab.course.widgets.controls import FloatSlider, Slider, Status, dropdown, in_words, number, plain, row
 from shira_lab.course.widgets.pictures import SpectrumPlot
 from shira_lab.course.widgets.ranks_table import LORA, ranks_table
-from shira_lab.course.widgets.resting import WhenResting
+from shira_lab.course.widgets.resting import Step, WhenResting
 from shira_lab.errors import ConfigError
 from shira_lab.masks import find_mask, mask_types
 from shira_lab.masks.function import wants_gradient
@@ -28,6 +29,8 @@ from shira_lab.masks.function import wants_gradient
 SHAPES = ("192x192", "768x192", "192x768", "768x768", "3072x768", "768x3072")
 #: Sum of m * n * min(m, n) over the masks up to which singular values are computed at once, in about 20 ms.
 QUICK = 3e7
+#: Sum of m * n over the masks up to which they are drawn and counted at once, in about 50 ms.
+COUNTED_AT_ONCE = 5e5
 MAX_COLUMN_SCALE = 1.5
 SLIDER_DENSITY = 0.25  # where the r slider ends: what there is to see happens long before
 Y_TITLE = "singular value, update scaled to norm 1"
@@ -63,6 +66,7 @@ class RankExplorer(App):
 
     def __init__(self, show: tuple[str, ...] | None = None, **state: Any) -> None:
         self._reports: dict[str, RankReport] = {}
+        self._counted: dict[str, RankReport] | None = None
         self._resting = WhenResting()
         super().__init__(show, **state)
         self._build()
@@ -154,25 +158,34 @@ class RankExplorer(App):
         self.__dict__.pop("_layer", None)
 
     def _draw(self, _: Any = None) -> None:
-        """What positions alone say at once; singular values, where they take long, when the slider rests."""
-        self._resting.cancel()
-        try:
-            reports = self.reports()
-        except Exception as error:  # a learner's own mask function may raise anything
-            self._plot.show({})
-            self._table.value = ""
-            self.status.say(in_words(error), error=True)
-            return
+        """The budget at once; masks and their singular values, where they take long, when the slider rests."""
         (m, n), k = self.size, num_params(self.r, self.size)
         self.status.say(
             f"Each update has r(m + n) = {self.r} * ({m} + {n}) = {k:,} numbers, {density(self.r, self.size):.2%} of "
             f"the weight. Full rank is {min(m, n)}."
         )
-        quick = m * n * min(m, n) * len(reports) <= QUICK
-        if not quick:
-            self._table.value = ranks_table(self.size, self.r, reports, {})
-        measure = [partial(getattr, report, "spectrum") for report in reports.values()]
-        self._resting.run([*measure, self._draw_spectra], at_once=quick)
+        entries, steps = m * n * len(split_names(self.mask_types)), self._steps()
+        if entries <= COUNTED_AT_ONCE:
+            next(steps)()
+        self._resting.run(steps, at_once=entries * min(m, n) <= QUICK)
+
+    def _steps(self) -> Iterator[Step]:
+        """Draw the masks and count, then find the singular values, mask by mask."""
+        yield self._count
+        if self._counted is not None:
+            yield from (partial(getattr, report, "spectrum") for report in self._counted.values())
+            yield self._draw_spectra
+
+    def _count(self) -> None:
+        try:
+            self._counted = self.reports()
+        except Exception as error:  # a learner's own mask function may raise anything
+            self._counted = None
+            self._plot.show({})
+            self._table.value = ""
+            self.status.say(in_words(error), error=True)
+        else:
+            self._table.value = ranks_table(self.size, self.r, self._counted, {})
 
     def _draw_spectra(self) -> None:
         spectra = self.spectra()

@@ -12,7 +12,8 @@ Step = Callable[[], object]
 class WhenResting:
     """Does work in steps, with a pause after each in which the learner's next move is heard and cancels the others."""
 
-    def __init__(self) -> None:
+    def __init__(self, rest_seconds: float = REST_SECONDS) -> None:
+        self._rest_seconds = rest_seconds
         self._waiting: asyncio.TimerHandle | None = None
 
     @property
@@ -27,7 +28,7 @@ class WhenResting:
             for step in steps:
                 step()
         else:
-            self._later(REST_SECONDS, iter(steps))
+            self._later(self._rest_seconds, iter(steps))
 
     def cancel(self) -> None:
         """Forget what is still to do."""
