@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from shira_lab import PeftModel, ShiraConfig, get_peft_model
-from shira_lab.adapters.storage.adapter import adapter_tensors
+from shira_lab.adapters.storage.adapter import adapter_tensors, recorded_config
 
 FORMS: tuple[dict[str, bool], ...] = ({}, {"compact": True}, {"safe_serialization": False})
 #: What a save asks of the system. Killed before and after each of them, a process has been killed everywhere.
@@ -40,7 +40,7 @@ def adapter(r: int) -> PeftModel:
 
 
 def content(model: PeftModel) -> Content:
-    config = model.base_model.recorded_config("default").copy(inference_mode=True)
+    config = recorded_config(model.base_model, "default").copy(inference_mode=True)
     return config.to_dict(), {
         name: value.detach().clone() for name, value in adapter_tensors(model.base_model, "default").items()
     }

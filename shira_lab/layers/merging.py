@@ -102,6 +102,12 @@ class Mergeable(nn.Module):
         """Raise what :meth:`merge`, or :meth:`unload` if ``for_good``, would raise, and change nothing."""
         self.check_untouched()
         names = self._with_merged(adapter_names)
+        if names and self.base_layer._parameters.get("weight") is None:
+            raise AdapterError(
+                "This layer computes its weight at each call: it is pruned, normed or parametrized, so what is merged "
+                "into it would be lost. Leave the adapter active, or make the weight a parameter first, for instance "
+                "with `torch.nn.utils.prune.remove` or `torch.nn.utils.parametrize.remove_parametrizations`."
+            )
         if names and not (self._writable() or for_good):
             raise AdapterError(
                 "This layer's weight is shared with another module, so an adapter cannot be merged into it without "

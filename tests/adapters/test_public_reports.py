@@ -2,12 +2,13 @@
 
 import copy
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from tiny import MLP, fill_randomly, same_bits, snapshot, tiny_classifier, tiny_opt, tokens
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -113,6 +114,15 @@ def test_a_compiled_model_follows_when_adapters_are_disabled_switched_and_scaled
             torch.testing.assert_close(compiled(x), model(x))
 
 
+@pytest.fixture
+def fresh_accelerator() -> Iterator[None]:
+    """accelerate keeps one precision for the process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.usefixtures("fresh_accelerator")
 @each_config
 def test_a_model_that_was_prepared_for_half_precision_is_unwrapped_copied_and_pickled(config: ShiraConfig) -> None:
     model, x = mlp(config)

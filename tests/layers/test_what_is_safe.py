@@ -11,7 +11,7 @@ import torch
 import torch.multiprocessing
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.utils import parametrizations, prune
+from torch.nn.utils import parametrizations, prune, weight_norm
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_peft_model
 from shira_lab.errors import AdapterError
@@ -160,6 +160,7 @@ COMPUTED: dict[str, Callable[[nn.Linear], object]] = {
     "weight norm": parametrizations.weight_norm,
     "spectral norm": parametrizations.spectral_norm,
     "orthogonal": parametrizations.orthogonal,
+    "weight norm by a hook": weight_norm,
 }
 
 
@@ -175,6 +176,20 @@ def test_an_adapter_acts_beside_a_weight_that_is_computed_at_each_call(how: str,
         torch.testing.assert_close(model(X), expected(model, weight))
     with model.disable_adapter():
         torch.testing.assert_close(model(X), nn.functional.linear(X, weight, base.bias))
+
+
+@each_config
+@pytest.mark.parametrize("how", COMPUTED)
+def test_nothing_is_merged_into_a_weight_that_is_computed_at_each_call(how: str, config: ShiraConfig) -> None:
+    base = nn.Linear(12, 9)
+    COMPUTED[how](base)
+    base.eval()
+    model = adapted(base, config)
+    right = model(X)
+    for merge in (model.merge_adapter, model.merge_and_unload):
+        with pytest.raises(AdapterError, match="This layer computes its weight at each call: it is pruned, normed or"):
+            merge()
+        assert torch.equal(model(X), right)
 
 
 def exported(model: PeftModel) -> Callable[[Tensor], Tensor]:

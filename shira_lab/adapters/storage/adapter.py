@@ -93,7 +93,7 @@ def save_adapter(
     Raises:
         StorageError: when the folder cannot be written, or holds an adapter of another kind.
     """
-    config = _recorded_config(model, name)
+    config = recorded_config(model, name)
     _check_same_kind(folder, config)
     tensors = {
         key.replace(_COMPILED, ""): value.cpu().contiguous().clone()
@@ -290,7 +290,7 @@ def _check_same_kind(folder: Path, config: AdapterConfig) -> None:
         )
 
 
-def _recorded_config(model: AdapterModel, name: str) -> AdapterConfig:
+def recorded_config(model: AdapterModel, name: str) -> AdapterConfig:
     """The config as it is saved: with the scale that each layer has now."""
     layers = [(path, layer.get_adapter(name)) for path, layer in model.adapter_layers() if name in layer.adapters]
     scale = layers[0][1].scale
