@@ -23,7 +23,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def saved(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three adapters that name their base model, and one that does not."""
-    folder, model = tmp_path_factory.mktemp("adapters"), PeftModel(load_model(base)[0])
+    bare = load_model(base)[0]
+    bare.name_or_path = ""  # else each adapter would note it
+    folder, model = tmp_path_factory.mktemp("adapters"), PeftModel(bare)
     named = {"target_modules": TARGETS, "base_model_name_or_path": str(base)}
     model.add_adapter("sea", ShiraConfig(2, random_seed=0, **named))
     model.add_adapter("same", ShiraConfig(2, random_seed=0, **named))
