@@ -4,6 +4,7 @@
 """
 
 import ast
+import functools
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -63,6 +64,7 @@ def room(module: str) -> str:
     return module.partition(".")[2].partition(".")[0] or "face"
 
 
+@functools.cache
 def arrows() -> dict[str, dict[str, set[str]]]:
     """For each room the rooms that it imports, each with the modules that do."""
     found: dict[str, dict[str, set[str]]] = {}

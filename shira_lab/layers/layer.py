@@ -83,8 +83,8 @@ class AdapterLayer(Mergeable):
                 self._overlay.restore(self.weight)
             self.merged_adapters = [n for n in self.merged_adapters if n != name]
             self.active_adapters = [n for n in self.active_adapters if n != name]
-            for part in _parts(self.get_adapter(name)):
-                delattr(self.get_submodule(part), name)
+            for part in _parts(self.get_adapter(name)):  # some may be gone: an interrupted call is made again
+                self.get_submodule(part)._modules.pop(name, None)
             del self.adapters[name]
             if self.merged:
                 self.sync()
