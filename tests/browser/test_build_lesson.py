@@ -83,7 +83,11 @@ def test_each_step_is_told_its_mistake_then_solved_and_run_on(
 def test_every_step_went_on_with_the_learners_code(lesson: Lesson) -> None:
     said = "\n".join(lesson.page.locator(".jp-OutputArea-output pre").all_inner_texts())
     assert sorted(re.findall(r"On with your (\w+)\.", said)) == sorted(FIRST_TRIES)
-    for promise in ("the two curves are less than 0.001 apart", "every number of the base model is back: True", "LoRA: rank 8;"):
+    for promise in (
+        "the two curves are less than 0.001 apart",
+        "every number of the base model is back: True",
+        "LoRA: rank 8;",
+    ):
         assert promise in said
     assert NOT_SO not in said
     assert said.count("equal logits: True") == 2
