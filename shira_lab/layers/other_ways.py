@@ -17,8 +17,14 @@ def few_tokens(base_layer: nn.Module, adapters: Sequence[ShiraAdapter], x: Tenso
     output: Tensor = base_layer(x)
     tokens = x.reshape(-1, x.shape[-1])
     for adapter in adapters:
-        s = csr(adapter.pattern, adapter.shira_weight.detach() * adapter.scaling)
-        part = tokens @ s if adapter.fan_in_fan_out else (s @ tokens.t()).t()
+        values = adapter.shira_weight.detach()
+        s = csr(adapter.pattern, values if adapter.scaling == 1 else values * adapter.scaling)
+        if adapter.fan_in_fan_out:
+            part = tokens @ s
+        elif len(tokens) == 1:  # as in generating: a vector takes half of the time of a matrix with one column
+            part = s @ tokens[0]
+        else:
+            part = (s @ tokens.t()).t()
         output = output + part.view(output.shape)
     return output
 
