@@ -66,7 +66,7 @@ def test_no_picture_is_empty(lesson: Lesson, name: str, pictures: Path | None) -
 
 
 def test_every_control_moves(lesson: Lesson) -> None:
-    # The elements themselves, not their places in the page: one control may show, hide or disable others, a moment later.
+    # The elements themselves, not their places in the page: one control may show, hide or disable others.
     for control in lesson.page.locator(CONTROLS).element_handles():
         if control.is_visible() and control.is_enabled():
             try:
