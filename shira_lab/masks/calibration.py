@@ -1,17 +1,19 @@
-"""Gradients of frozen weights on a few batches, to choose positions by (the paper's Grad and SNIP masks).
+"""What a few batches say of frozen weights, to choose positions by: gradients (the paper's Grad and SNIP masks), or the
+norms of inputs (Wanda).
 
-The paper leaves open how many samples to use and whether the absolute value comes before or after the mean over
-batches. Both are offered, because they choose different positions.
+For gradients the paper leaves open how many samples to use, and whether the absolute value comes before or after the
+mean over batches. Both are offered, because they choose different positions.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from shira_lab.errors import ConfigError, MaskError, expect
+from shira_lab.masks.function import STATISTICS, Statistic
 from shira_lab.masks.positions import weight_of
 
 Reduction = Literal["mean_abs", "abs_mean"]
@@ -27,8 +29,10 @@ def calibrate(
     batches: Iterable[Any],
     reduction: Reduction = "mean_abs",
     loss_fn: LossFn | None = None,
-) -> Gradients:
-    """|G| of the weight of each layer, shape of the weight, over ``batches``.
+    collect: Statistic = "gradient",
+) -> dict[str, Tensor]:
+    """By the path of each layer: |G| of its weight over ``batches``, in the weight's shape, or the norms (n,) of its
+    inputs.
 
     ``mean_abs`` is mean_b |g_b|: entries that matter to any batch. ``abs_mean`` is |mean_b g_b|: entries on whose
     direction the batches agree. g_b is the gradient of the loss of batch b; with batches of one sample it is that
@@ -40,6 +44,8 @@ def calibrate(
     {'0': tensor([[2., 2.]])}
     >>> calibrate(model, ["0"], batches, "abs_mean", loss)
     {'0': tensor([[1., 2.]])}
+    >>> calibrate(model, ["0"], batches, loss_fn=loss, collect="input_norm")
+    {'0': tensor([3.1623, 2.8284])}
 
     Args:
         model: the base model; it is put in eval mode meanwhile, and its modes, gradients and flags come back as they
@@ -49,13 +55,19 @@ def calibrate(
             ``loss_fn`` takes.
         reduction: "mean_abs" or "abs_mean".
         loss_fn: ``loss_fn(model, batch) -> scalar``, for models without a ``loss``.
+        collect: "gradient", or "input_norm": ||x_j|| of each input j of a layer, over all its tokens. Padding counts
+            like any token, so give samples one by one. There is no backward pass, and no ``reduction``.
 
     Raises:
-        ConfigError: for an unknown reduction.
+        ConfigError: for an unknown reduction or statistic.
         MaskError: when there are no batches, or a gradient is not finite.
     """
     if reduction not in get_args(Reduction):
         raise ConfigError(f"`reduction` should be 'mean_abs' or 'abs_mean'; got {reduction!r}.")
+    if collect not in STATISTICS:
+        raise ConfigError(f"`collect` should be 'gradient' or 'input_norm'; got {collect!r}.")
+    if collect == "input_norm":
+        return _input_norms(model, paths, batches, loss_fn)
     sums: Gradients = {}
     count = 0
     with batch_gradients(model, paths, batches, loss_fn) as gradients:
@@ -82,9 +94,7 @@ def batch_gradients(
     Raises:
         as :func:`calibrate`.
     """
-    expect(batches, Iterable, "calibration", "a list of batches", MaskError)  # type: ignore[type-abstract]
-    if loss_fn is not None and not callable(loss_fn):
-        raise ConfigError(f"`loss_fn` should be a function (model, batch) -> loss; got {loss_fn!r}.")
+    _check_batches(batches, loss_fn)
     weights = {path: weight_of(_module(model, path)) for path in paths}
 
     def gradients(batch: Any) -> Gradients:
@@ -122,12 +132,50 @@ def reduced(sums: Gradients, count: int) -> Gradients:
     Raises:
         MaskError: when there were no batches, or a sum is not finite.
     """
+    _check_sums(sums, count, "gradient")
+    return {path: (total / count).abs() for path, total in sums.items()}
+
+
+def _input_norms(
+    model: nn.Module, paths: Iterable[str], batches: Iterable[Any], loss_fn: LossFn | None
+) -> dict[str, Tensor]:
+    """||x_j|| of each input (n,) of each layer: what its forward passes show to a hook."""
+    _check_batches(batches, loss_fn)
+    layers = {path: _module(model, path) for path in paths}
+    squares: dict[str, Tensor] = {}
+
+    def add(path: str, x: Tensor) -> None:
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        squares[path] = squares.get(path, 0) + x.square().flatten(0, -2).sum(0)
+
+    count = 0
+    with _only_trainable(model, []), torch.no_grad(), ExitStack() as hooks:
+        for path, layer in layers.items():
+            hook = layer.register_forward_pre_hook(lambda _, inputs, path=path: add(path, inputs[0]))
+            hooks.callback(hook.remove)
+        for count, batch in enumerate(batches, start=1):  # noqa: B007
+            model(**_named(batch)) if loss_fn is None else loss_fn(model, batch)
+    _check_sums(squares, count, "input norm")
+    for path in layers:
+        if path not in squares:
+            raise MaskError(
+                f"No calibration batch reached layer '{path}', so its inputs have no norm: give more, or leave it out."
+            )
+    return {path: total.sqrt() for path, total in squares.items()}
+
+
+def _check_batches(batches: object, loss_fn: object) -> None:
+    expect(batches, Iterable, "calibration", "a list of batches", MaskError)  # type: ignore[type-abstract]
+    if loss_fn is not None and not callable(loss_fn):
+        raise ConfigError(f"`loss_fn` should be a function (model, batch) -> loss; got {loss_fn!r}.")
+
+
+def _check_sums(sums: dict[str, Tensor], count: int, what: str) -> None:
     if count == 0:
         raise MaskError("`calibration` has no batches; give at least one.")
     for path, total in sums.items():
         if not bool(total.isfinite().all()):
-            raise MaskError(f"The calibration gradient of layer '{path}' is not finite; check the batches' loss.")
-    return {path: (total / count).abs() for path, total in sums.items()}
+            raise MaskError(f"The calibration {what} of layer '{path}' is not finite; check the batches' loss.")
 
 
 def _module(model: nn.Module, path: str) -> nn.Module:
