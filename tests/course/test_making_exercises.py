@@ -98,7 +98,7 @@ RACES = [
     (lambda methods, rates, choosing, seeds, run: run(rates[0], methods[0], 0), "the method comes first"),
     (tried_more, "B was tried at 4 rates, A at 1. Who gets more tries wins more often"),
     (lambda m, rates, c, s, run: RACE(m, rates[:3], c, s, run), "There are 4 rates, and you tried 3 of them."),
-    (on_each_seed, "Who chooses and reports by the same runs reports luck: choose with seed 100 alone."),
+    (on_each_seed, "At every rate you ran the seeds [0, 1, 2], which are reported, too."),
     (with_the_choosing_seed, "seed 100 chose the rate, and you report it, too."),
     (the_most, "Which rate had the least excess?"),
     (lambda *arguments: [*RACE(*arguments)], "Return a dictionary from each method to its numbers"),

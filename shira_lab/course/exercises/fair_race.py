@@ -33,8 +33,8 @@ class Track:
         """Final excess; infinite where the run diverged."""
         if method not in BEST or rate not in RATES or seed not in LUCK:
             raise Wrong(
-                f"You asked for run({method!r}, {rate!r}, {seed!r}): the method comes first, then one of the rates, then "
-                "one of the seeds."
+                f"You asked for run({method!r}, {rate!r}, {seed!r}): the method comes first, then one of the rates, "
+                "then one of the seeds."
             )
         self.runs.append((method, rate, seed))
         return self.excess(method, rate, seed)
@@ -76,16 +76,16 @@ def _check_runs(track: Track) -> None:
     if min(counts) < max(counts):
         poor, rich = min(BEST, key=lambda m: len(tried[m])), max(BEST, key=lambda m: len(tried[m]))
         raise Wrong(
-            f"{rich} was tried at {len(tried[rich])} rates, {poor} at {len(tried[poor])}. Who gets more tries wins more "
-            "often: the grid is the same for all."
+            f"{rich} was tried at {len(tried[rich])} rates, {poor} at {len(tried[poor])}. Who gets more tries wins "
+            "more often: the grid is the same for all."
         )
     if max(counts) < len(RATES):
         raise Wrong(f"There are {len(RATES)} rates, and you tried {max(counts)} of them.")
     peeked = {seed for _, rate, seed in track.runs if rate == RATES[-1] and seed != CHOOSING}
     if peeked:
         raise Wrong(
-            f"The seed{'s' if len(peeked) > 1 else ''} {', '.join(map(str, sorted(peeked)))} ran at every rate, and "
-            f"is reported, too. Who chooses and reports by the same runs reports luck: choose with seed {CHOOSING} alone."
+            f"At every rate you ran the seeds {sorted(peeked)}, which are reported, too. Who chooses and reports by "
+            f"the same runs reports luck: choose with seed {CHOOSING} alone."
         )
     if len(track.runs) > len(set(track.runs)):
         raise Wrong("A run was made twice. The same method, rate and seed give the same number again: keep it.")

@@ -84,7 +84,7 @@ def _why(place: tuple[float, float], pair: Pair, worse: str, better: str) -> str
     """What is probably behind two scales that are not the best ones."""
     at = f"({place[0]:.2g}, {place[1]:.2g})"
     says = f"At {at} the worse of the two worlds has an excess of {worse}, and {better}."
-    if place == (1, 1):
+    if min(place) == 1:
         return f"{says} Full strength is how each was trained alone: measure, and choose."
     if max(pair.excess(*reversed(place))) <= max(pair.excess(*pair.best(max))) + NEAR:
         return f"{says} Turned round, your scales would be right: the first one belongs to the first adapter."
