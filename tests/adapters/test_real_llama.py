@@ -64,8 +64,8 @@ def logits(model: nn.Module, tokens: Tensor) -> Tensor:
     return model(input_ids=tokens).logits
 
 
-def changed(base: PreTrainedModel, config: AdapterConfig) -> PeftModel:
-    return fill_randomly(get_peft_model(base, config), size=0.02)
+def changed(base: PreTrainedModel, config: AdapterConfig, size: float = 0.02) -> PeftModel:
+    return fill_randomly(get_peft_model(base, config), size=size)
 
 
 @torch.no_grad()
@@ -144,7 +144,7 @@ def test_it_generates_with_the_adapter_and_without_it(
 
     expected = text(base)
     assert "Paris" in expected
-    model = changed(base, config)
+    model = changed(base, config, size=0.5)
     assert text(model) != expected
     with model.disable_adapter():
         assert text(model) == expected
