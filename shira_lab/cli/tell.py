@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from shira_lab.training.settings import Settings
+from shira_lab.training.settings import Settings, settings_of
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     prompt = Settings().prompt
     tell = commands.add_parser("tell", help="let a model tell a story, with an adapter or without")
-    tell.add_argument("--model", default="embedded", help='"embedded", a folder, or a name on the hub')
+    tell.add_argument("--model", default="embedded", help=settings_of(Settings)["model"].help)
     tell.add_argument("--adapter", type=Path, help="folder of an adapter; without it, the base model tells")
     tell.add_argument("--prompt", default=prompt, help=f"beginning of the story (default: {prompt})")
     tell.add_argument("--seed", type=int, default=0, help="another seed, another story (default: 0)")
