@@ -73,7 +73,7 @@ def test_the_mask_has_the_exact_budget_and_says_so(explorer: MaskExplorer) -> No
 
 def test_the_facts_name_ranks_and_empty_rows(explorer: MaskExplorer) -> None:
     facts = text_of(explorer._panel.facts.value)
-    assert f"{explorer.spectrum.rank} of 48 (LoRA with as many numbers: 4)" in facts
+    assert f"{explorer.spectrum.rank} of 48 (LoRA with as many parameters: 4)" in facts
     assert f"{explorer.profile.empty_rows} of 64" in facts
 
 
