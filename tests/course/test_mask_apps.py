@@ -217,7 +217,7 @@ def test_clear_takes_the_paint_away(painter: MaskPainter) -> None:
     blank = painter._panel.mask.bits
     painter.paint(DIAGONAL)
     assert painter.controls["drawing"].value
-    easel = painter.view.children[2].children[0]
+    easel = painter.view.children[-1].children[0]
     easel.children[1].click()
     assert not painter.cells.any() and painter.controls["drawing"].value == "" and painter._panel.mask.bits == blank
 
