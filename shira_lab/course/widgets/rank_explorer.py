@@ -24,7 +24,7 @@ from shira_lab.course.widgets.ranks_table import LORA, ranks_table
 from shira_lab.course.widgets.resting import Step, WhenResting
 from shira_lab.errors import ConfigError
 from shira_lab.masks import find_mask, mask_types
-from shira_lab.masks.function import wants_gradient
+from shira_lab.masks.function import calibrated_by
 
 SHAPES = ("192x192", "768x192", "192x768", "768x768", "3072x768", "768x3072")
 #: Sum of m * n * min(m, n) over the masks up to which singular values are computed at once, in about 20 ms.
@@ -220,5 +220,5 @@ def _size(shape: str) -> Shape:
 
 
 def _without_data() -> tuple[str, ...]:
-    """The mask types that rank positions by no gradient."""
-    return tuple(name for name in mask_types() if (mask_fn := find_mask(name)) and not wants_gradient(mask_fn))
+    """The mask types that need no data."""
+    return tuple(name for name in mask_types() if calibrated_by(find_mask(name)) is None)
