@@ -198,7 +198,7 @@ def test_singular_values_come_after_the_mask_and_belong_to_the_last_move(
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)
         assert len(app._panel.spectrum.values) == 4 * app.spectrum.rank
-        assert f"LoRA with as many numbers: {app.r}" in app._panel.facts.value
+        assert f"LoRA with as many parameters: {app.r}" in app._panel.facts.value
         return at_once, app._panel.spectrum.values
 
     at_once, later = asyncio.run(move())

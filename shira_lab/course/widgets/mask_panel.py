@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from html import escape
 
 import ipywidgets
 
@@ -11,7 +12,7 @@ from shira_lab.course.figures import ranks_in_words
 from shira_lab.course.figures.budget import ADVICE
 from shira_lab.course.figures.theme import BLUE, VERMILLION
 from shira_lab.course.widgets.aside import Aside
-from shira_lab.course.widgets.controls import Status, in_words, row, table
+from shira_lab.course.widgets.controls import ERROR, Status, in_words, row, table
 from shira_lab.course.widgets.layer_mask import LayerMask
 from shira_lab.course.widgets.pictures import MaskCanvas, SpectrumPlot
 from shira_lab.course.widgets.resting import WhenResting
@@ -53,7 +54,8 @@ class MaskPanel:
             self.mask.fade()
             self.spectrum.show({})
             self.status.say(in_words(error), error=True)
-            self.density.value, self.facts.value, self.ranks.value = self.status.value, "", ""
+            self.density.value = f'<p style="color:{ERROR}">{escape(in_words(error))}</p>'
+            self.facts.value = self.ranks.value = ""
             return
         self.mask.show(mask.positions, shape, mask.profile)
         self.density.value = density_bar(density(mask.r, shape))
@@ -82,9 +84,10 @@ def density_bar(share: float) -> str:
     width, full = 400, min(1.0, share / SCALE)
     colour = BLUE if share <= ADVICE else VERMILLION
     name = f"density {share:.2%}, advice: at most {ADVICE:.0%}"
+    style = f"width:clamp({width}px,33vw,640px);max-width:100%;height:auto;display:block"
     return (
-        f'<svg role="img" aria-label="{name}" width="{width}" height="36" viewBox="0 0 {width} 36" '
-        f'style="max-width:100%;display:block" font-family="system-ui, sans-serif" font-size="12" fill="currentColor">'
+        f'<svg role="img" aria-label="{name}" viewBox="0 0 {width} 36" style="{style}" '
+        f'font-family="system-ui, sans-serif" font-size="12" fill="currentColor">'
         f'<text x="0" y="12">density {share:.2%}</text>'
         f'<text x="{width / 2}" y="12" text-anchor="middle">advice {ADVICE:.0%}</text>'
         f'<text x="{width}" y="12" text-anchor="end">{SCALE:.0%} and more</text>'
