@@ -144,11 +144,11 @@ def which_way(base_layer: nn.Module, adapters: Sequence[ShiraAdapter], x: Tensor
 
 def _plain(base_layer: nn.Module, adapter: ShiraAdapter) -> bool:
     """Whether this is PyTorch's own linear layer (or transformers' Conv1D) without anybody's hooks."""
-    hooks = (
-        base_layer._forward_hooks, base_layer._forward_pre_hooks, base_layer._backward_hooks,
-        base_layer._backward_pre_hooks,
+    hooked = (
+        base_layer._forward_hooks or base_layer._forward_pre_hooks
+        or base_layer._backward_hooks or base_layer._backward_pre_hooks
     )  # fmt: skip
-    return (type(base_layer) is nn.Linear or adapter.fan_in_fan_out) and not any(hooks)
+    return (type(base_layer) is nn.Linear or adapter.fan_in_fan_out) and not hooked
 
 
 def _transformed() -> bool:

@@ -332,6 +332,7 @@ def test_one_place_decides_how_the_product_is_computed(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("tokens", [(1, 1), (1,), (), (2, 3)])
 @pytest.mark.parametrize("base", [nn.Linear(120, 90), Conv1D(90, 120)], ids=["Linear", "Conv1D"])
+@pytest.mark.filterwarnings("ignore:`fan_in_fan_out` is set to True")
 def test_few_tokens_get_what_many_get(base: nn.Module, tokens: tuple[int, ...]) -> None:
     model = adapted(copy.deepcopy(base), CONFIGS[0])
     model.add_adapter("second", ShiraConfig(r=1, target_modules=["lin"], random_seed=7, init_weights=False))
