@@ -10,7 +10,7 @@ from shira_lab.adapters.tasks import TASK_HEADS
 from shira_lab.adapters.walk import walk
 from shira_lab.errors import AdapterError, ConfigError
 from shira_lab.layers import AdapterLayer
-from shira_lab.layers.acting import acting_names
+from shira_lab.layers.layer import acting_names
 
 C = TypeVar("C", bound=AdapterConfig)
 
