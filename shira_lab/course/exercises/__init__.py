@@ -20,6 +20,7 @@ from shira_lab.course.exercises.magnitude import MAGNITUDE
 from shira_lab.course.exercises.masks import DISJOINT
 from shira_lab.course.exercises.own_masks import OWN_MASKS
 from shira_lab.course.exercises.rank import RANK_BOUND, REPAIRED_MAGNITUDE
+from shira_lab.course.exercises.shown import are_shown
 from shira_lab.course.exercises.speed import SAMPLED_GRADIENT
 from shira_lab.course.exercises.start_here import FULL_RANK
 from shira_lab.course.exercises.sure_rank import ALWAYS_FULL_RANK, FEWEST
@@ -82,8 +83,15 @@ def check(answer: Solution) -> Verdict:
 
 
 def solution(name: str) -> Code:
-    """The solution of the exercise whose function has this name."""
-    return Code(_find(name).answer)
+    """The solution of the exercise whose function has this name.
+
+    Raises:
+        ShiraError: no exercise has this name, or solutions are kept back here.
+    """
+    exercise = _find(name)
+    if not are_shown():
+        raise ShiraError(f"The solution of {name} is kept back here; `check({name})` says what is probably wrong.")
+    return Code(exercise.answer)
 
 
 def mine_or_solution(answer: Solution) -> Solution:
@@ -96,8 +104,9 @@ def mine_or_solution(answer: Solution) -> Solution:
     if check(answer).passed:
         print(f"On with your {exercise.name}.")
         return answer
-    print(f"On with the solution of {exercise.name}; `solution({exercise.name!r})` shows it.")
-    return exercise.made_among(names_of(answer))
+    shown = are_shown()
+    print(f"On with the solution of {exercise.name}" + (f"; `solution({exercise.name!r})` shows it." if shown else "."))
+    return exercise.made_among(names_of(answer), readable=shown)
 
 
 def _find(name: str) -> Exercise:
