@@ -1,5 +1,6 @@
 """The exercises of the lessons: ``check(your_function)`` finds the one that your function is named after."""
 
+from shira_lab.course import progress
 from shira_lab.course.exercises.block import BLOCK
 from shira_lab.course.exercises.budgets import LARGEST_R
 from shira_lab.course.exercises.build.files import SAVE
@@ -26,7 +27,7 @@ from shira_lab.course.exercises.start_here import FULL_RANK
 from shira_lab.course.exercises.sure_rank import ALWAYS_FULL_RANK, FEWEST
 from shira_lab.errors import ShiraError
 
-__all__ = ["EXERCISES", "Exercise", "Verdict", "check", "mine_or_solution", "solution"]
+__all__ = ["EXERCISES", "Exercise", "Verdict", "check", "judge", "mine_or_solution", "solution"]
 
 #: All exercises by name, in the order of the lessons.
 EXERCISES = {
@@ -70,10 +71,21 @@ class Code(str):
 
 
 def check(answer: Solution) -> Verdict:
-    """What the exercise's check says of your function; an error that your function raises is a finding, too.
+    """What the exercise's check says of your function, kept in your progress.
 
     Raises:
         ShiraError: when no exercise asks for a function of this name.
+    """
+    verdict = judge(answer)
+    progress.keep_check(answer.__name__, verdict.passed, verdict.message)
+    return verdict
+
+
+def judge(answer: Solution) -> Verdict:
+    """What :func:`check` says, kept nowhere; an error that the function raises is a finding, too.
+
+    Raises:
+        ShiraError: as :func:`check`.
     """
     exercise = _find(getattr(answer, "__name__", repr(answer)))
     try:
@@ -101,7 +113,7 @@ def mine_or_solution(answer: Solution) -> Solution:
         ShiraError: as :func:`check`.
     """
     exercise = _find(getattr(answer, "__name__", repr(answer)))
-    if check(answer).passed:
+    if judge(answer).passed:
         print(f"On with your {exercise.name}.")
         return answer
     shown = are_shown()

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from nbformat.v4 import new_code_cell
 
 from shira_lab.adapters.storage.files import read_json
 from shira_lab.course.handout.lesson import Lesson
+from shira_lab.course.progress import OFF, VARIABLE
 from shira_lab.errors import StorageError
 
 #: A cell that runs longer than this many seconds is stopped.
@@ -75,7 +77,8 @@ def grade_one(path: Path, points: dict[str, tuple[int, int]], seed: int) -> Mark
         notebook.cells.append(new_code_cell(test))
         notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         resources = {"metadata": {"path": str(path.parent)}}
-        NotebookClient(notebook, timeout=TIMEOUT, allow_errors=True, resources=resources).execute()
+        client = NotebookClient(notebook, timeout=TIMEOUT, allow_errors=True, resources=resources)
+        client.execute(env={**os.environ, VARIABLE: OFF})
         printed = "".join(output.get("text", "") for output in notebook.cells[-1].outputs)
         found: list[list[str]] = json.loads(printed.splitlines()[-1])
     except Exception as error:  # whatever a file that was handed in may hold

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from shira_lab.adapters.config import ShiraConfig
-from shira_lab.budget import num_params
+from shira_lab.budget import max_r, num_params
 from shira_lab.course.exercises import EXERCISES
 from shira_lab.course.exercises.looking import random_rank
 from shira_lab.course.exercises.speed import Largest
@@ -103,11 +103,15 @@ def _magnitude(answer: Any, dice: Random) -> bool:
 
 
 def _block(answer: Any, dice: Random) -> bool:
-    layer, r, seed, side = _layer(dice), dice.randint(1, 6), dice.randrange(1000), dice.choice((4, 8, 16))
-    mask = answer(layer, r, block_size=side, random_seed=seed).bool()
-    tiles = [tile for rows in mask.split(side) for tile in rows.split(side, dim=1)]
-    cut = [tile for tile in tiles if tile.any() and not tile.all()]
-    return int(mask.sum()) == num_params(r, tuple(mask.shape)) and len(cut) <= 1
+    """At a small r, and at the largest, which needs the blocks at the edges."""
+    layer, seed, side = _layer(dice), dice.randrange(1000), dice.choice((4, 8, 16))
+    shape, right = tuple(layer.weight.shape), True
+    for r in (dice.randint(1, 4), max_r(shape)):
+        mask = answer(layer, r, block_size=side, random_seed=seed).bool()
+        tiles = [tile for rows in mask.split(side) for tile in rows.split(side, dim=1)]
+        cut = [tile for tile in tiles if tile.any() and not tile.all()]
+        right &= int(mask.sum()) == num_params(r, shape) and len(cut) <= 1
+    return right
 
 
 def _fewest(answer: Any, dice: Random) -> bool:

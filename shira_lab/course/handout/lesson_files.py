@@ -7,7 +7,7 @@ from copy import deepcopy
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
 
-from shira_lab.course.exercises import EXERCISES, Verdict, check
+from shira_lab.course.exercises import EXERCISES, Verdict, judge
 from shira_lab.course.handout.lesson import Lesson, exercise_in, is_exercise
 from shira_lab.course.handout.sheets import numbered
 
@@ -33,7 +33,7 @@ def for_teachers(lesson: Lesson, notes: str) -> NotebookNode:
         if cell.cell_type == "code" and is_exercise(cell):
             cell.source, cell.outputs = exercise_in(cell).answer, []
         elif cell.cell_type == "code" and (called := _checked(cell)):
-            cell.outputs = [expected_output(check(EXERCISES[called].solution))]
+            cell.outputs = [expected_output(judge(EXERCISES[called].solution))]
     notebook.cells.insert(0, new_markdown_cell(notes))
     return numbered(notebook, lesson.name)
 

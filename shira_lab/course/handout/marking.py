@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any
 
-from shira_lab.course.exercises import EXERCISES, check
+from shira_lab.course.exercises import EXERCISES, judge
 from shira_lab.course.exercises.build.judging import names_of
 from shira_lab.course.exercises.exercise import Solution
 from shira_lab.course.handout.hidden import HIDDEN
@@ -23,7 +23,7 @@ def visible(answer: Solution) -> None:
         AssertionError: the check does not pass; its message says why.
     """
     with steps_before(answer):
-        verdict = check(answer)
+        verdict = judge(answer)
     assert verdict.passed, verdict.message
 
 
@@ -54,7 +54,7 @@ def steps_before(answer: Solution) -> Iterator[None]:
     replaced: dict[str, Any] = {}
     try:
         for name in _built_on(answer.__name__):
-            if name not in names or not check(names[name]).passed:
+            if name not in names or not judge(names[name]).passed:
                 replaced[name] = names.get(name)
                 names[name] = EXERCISES[name].made_among(names, readable=False)
         yield
