@@ -25,7 +25,7 @@ CEILINGS: dict[str, int] = {
     "files from config to saved file": 33,
     "lines from config to saved file": 4237,
     "files in a forward pass": 5,
-    "lines of the library's rooms": 7688,
+    "lines of the library's rooms": 8100,
 }
 
 every_module = pytest.mark.parametrize("module", FILES)

@@ -19,6 +19,7 @@ from shira_lab.adapters.unknown import takes_pefts_fields
 from shira_lab.budget import check_r
 from shira_lab.errors import ConfigError, StorageError, check_seed, expect, is_finite
 from shira_lab.masks import MaskFn, mask_types
+from shira_lab.masks.function import STATISTICS
 
 CONFIG_NAME = "adapter_config.json"
 #: The fields of a :class:`ShiraConfig` that say which positions train.
@@ -203,7 +204,7 @@ class ShiraConfig(MaskChoice, AdapterConfig):
         if not all_of(self.avoid, str):
             raise ConfigError(f"`avoid` should be a list of adapter names; got {self.avoid!r}.")
         expect(self.mask_kwargs, dict, "mask_kwargs", "a dict of further arguments of the mask function")
-        given = sorted({"base_layer", "r", "random_seed", "gradient", "avoid"} & set(self.mask_kwargs))
+        given = sorted({"base_layer", "r", "random_seed", "avoid", *STATISTICS} & set(self.mask_kwargs))
         if given:
             raise ConfigError(
                 f"`mask_kwargs` should not hold {', '.join(given)}: the mask function is given these anyway."

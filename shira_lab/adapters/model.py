@@ -24,7 +24,7 @@ from shira_lab.adapters.weighted import add_weighted_adapter
 from shira_lab.errors import AdapterError, check_names, expect
 from shira_lab.layers import AdapterLayer
 from shira_lab.masks.calibration import calibrate
-from shira_lab.masks.function import wants_gradient
+from shira_lab.masks.function import calibrated_by
 
 #: Batches to calibrate on, or what :func:`~shira_lab.masks.calibration.calibrate` made of them.
 Calibration = Iterable[Any] | dict[str, Tensor]
@@ -41,8 +41,8 @@ def get_peft_model(
     """Freeze ``model``, put a first adapter on it, and activate it. The model's layers are replaced in place.
 
     Args:
-        calibration: for masks that rank positions by a gradient: batches of model inputs with labels, or the gradients
-            by layer path that :func:`~shira_lab.masks.calibration.calibrate` returns.
+        calibration: for masks that rank positions by data: batches of model inputs with labels, or what was found in
+            them by layer path, as :func:`~shira_lab.masks.calibration.calibrate` returns.
         autocast_adapter_dtype: keep the adapter's numbers in float32 where the layer's are float16 or bfloat16, because
             small steps of training would be rounded away in those.
         others: further arguments of PEFT's, at their defaults.
@@ -164,8 +164,8 @@ class PeftModel(PretrainedMixin):
         """Put another adapter beside those that are there, not active. Arguments as for :func:`get_peft_model`."""
         refuse_unknown("add_adapter", others, "Leave it out: kinds mix, and the config has the rest.", AdapterError)
         expect(peft_config, AdapterConfig, "peft_config", "a ShiraConfig or LoraConfig")
-        gradients = self._gradients(peft_config, calibration)
-        self.base_model.add_adapter(adapter_name, peft_config, gradients, autocast_adapter_dtype=autocast_adapter_dtype)
+        found = self._calibrate(peft_config, calibration)
+        self.base_model.add_adapter(adapter_name, peft_config, found, autocast_adapter_dtype=autocast_adapter_dtype)
 
     def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
         """Activate one adapter, or several whose deltas add up. What was merged is unmerged first."""
@@ -207,12 +207,12 @@ class PeftModel(PretrainedMixin):
         expect(peft_config, ShiraConfig, "peft_config", "a ShiraConfig, which says where the new mask lies")
         self.base_model.check_known([adapter_name])
         layers = {path: layer for path, layer in self.base_model.adapter_layers() if adapter_name in layer.adapters}
-        gradients = self._gradients(peft_config, calibration, list(layers)) or {}
+        found = self._calibrate(peft_config, calibration, list(layers)) or {}
         base = {path: layer.clean_base_layer() for path, layer in layers.items()}
         config = prepare_config(self.base_model.model, peft_config, list(base.values()))
         taken = taken_entries(self.base_model.model, config, self.peft_config)
         positions = {
-            path: draw_positions(path, base[path], config, gradients.get(path), taken.get(path)) for path in layers
+            path: draw_positions(path, base[path], config, found.get(path), taken.get(path)) for path in layers
         }
         sizes = {layer: positions[path].numel() for path, layer in layers.items()}
         ask_all(self.base_model.model, AdapterLayer.check_untouched)
@@ -235,21 +235,22 @@ class PeftModel(PretrainedMixin):
             f"trainable params: {trainable:,d} || all params: {total:,d} || trainable%: {100 * trainable / total:.4f}"
         )
 
-    def _gradients(
+    def _calibrate(
         self, config: AdapterConfig, calibration: Calibration | None, paths: list[str] | None = None
     ) -> dict[str, Tensor] | None:
-        """Calibrate the layers at ``paths``, or the config's targets, where its mask wants a gradient.
+        """Calibrate the layers at ``paths``, or the config's targets, where its mask wants data.
 
         This happens on the base model, whatever is active.
         """
         if calibration is None or isinstance(calibration, dict):
             return calibration
-        if not (isinstance(config, ShiraConfig) and config.mask_fn and wants_gradient(config.mask_fn)):
+        wanted = calibrated_by(config.mask_fn) if isinstance(config, ShiraConfig) else None
+        if wanted is None:
             return None
         if paths is None:
             paths = list(find_targets(self.base_model.model, config))
         with self.base_model.disable_adapter():
-            return calibrate(self.base_model.model, paths, calibration)
+            return calibrate(self.base_model.model, paths, calibration, collect=wanted)
 
 
 #: The classes that :func:`_with_signature_of` has made, so that two models of one class share theirs.
