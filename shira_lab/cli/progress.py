@@ -11,7 +11,9 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         description="Show what you predicted, tried and passed in the lessons. It is kept in one file on this machine; "
         "the variable SHIRA_LAB_PROGRESS names another one, or is off.",
     )
-    progress.add_argument("--hand-in", type=Path, metavar="NAME.json", help="copy your file under your name, to hand in")
+    progress.add_argument(
+        "--hand-in", type=Path, metavar="NAME.json", help="copy your file under your name, to hand in"
+    )
     progress.add_argument("--collect", type=Path, metavar="DIR", help="make the page of a class from files in a folder")
     progress.add_argument("--out", type=Path, default=Path("class"), metavar="DIR", help="of the page; default: class")
     progress.set_defaults(run=run)

@@ -17,7 +17,8 @@ from shira_lab.errors import StorageError
 #: Hints and predictions that are shown, the most common first.
 MOST = 12
 
-STYLE = """body{font-family:system-ui,sans-serif;margin:24px;color:#222}table{border-collapse:collapse;margin:8px 0 32px}
+STYLE = """body{font-family:system-ui,sans-serif;margin:24px;color:#222}
+table{border-collapse:collapse;margin:8px 0 32px}
 th,td{border:1px solid #999;padding:4px 8px;text-align:left}td.passed{background:#cfe8ff}td.tried{background:#ffe3c2}
 th.up{writing-mode:vertical-rl;transform:rotate(180deg);white-space:nowrap;font-weight:normal}
 .wide{overflow-x:auto}"""
@@ -68,7 +69,9 @@ def collect(folder: Path) -> Class:
 def as_csv(learners: Class) -> str:
     """One row for each learner: minutes, right predictions, and for each exercise ``passed``, ``tried`` or nothing."""
     rows = [["learner", "passed", "tried", "right predictions", "predictions", "minutes", *learners.exercises]]
-    rows += [[name, *map(str, _row(progress)), *_states(progress, learners)] for name, progress in learners.learners.items()]
+    rows += [
+        [name, *map(str, _row(progress)), *_states(progress, learners)] for name, progress in learners.learners.items()
+    ]
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows(rows)
     return file.getvalue()
@@ -84,8 +87,8 @@ def as_page(learners: Class) -> str:
     )
     count = len(learners.learners)
     parts = [
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>The class</title><style>{STYLE}</style></head>',
-        f"<body><h1>The class: {count} {'learner' if count == 1 else 'learners'}</h1>",
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>The class</title>',
+        f"<style>{STYLE}</style></head><body><h1>The class: {count} {'learner' if count == 1 else 'learners'}</h1>",
         "<p>For each exercise the number of checks until it passed; … where it was tried and has not passed yet.</p>",
         f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div>',
         _table("Wrong predictions", ("question", "predicted", "learners", "the answer"), wrong_predictions(learners)),
@@ -126,7 +129,9 @@ def hints(learners: Class) -> list[tuple[str, ...]]:
 def _row(progress: Progress) -> tuple[int, int, int, int, int]:
     here = [standing(progress, lesson) for lesson in contents()]
     predictions = [prediction for one in here for prediction in one.predictions]
-    passed, tried = (sum(map(count, here)) for count in (lambda one: sum(one.passed.values()), lambda one: len(one.tries)))
+    passed, tried = (
+        sum(map(count, here)) for count in (lambda one: sum(one.passed.values()), lambda one: len(one.tries))
+    )
     return passed, tried, sum(one.right for one in predictions), len(predictions), sum(one.minutes for one in here)
 
 

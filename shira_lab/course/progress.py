@@ -58,7 +58,7 @@ class Progress:
 
 
 def file() -> Path | None:
-    """The learner's file, where the system keeps such data or where the variable says; None where it is switched off."""
+    """The learner's file, where the system keeps such data or the variable says; None where that is off."""
     said = os.environ.get(VARIABLE, "")
     if said == OFF:
         return None
@@ -84,9 +84,9 @@ def read(path: Path) -> Progress:
         found = Progress(
             [Check(**entry) for entry in content["checks"]], [Prediction(**entry) for entry in content["predictions"]]
         )
-        for entry in (*found.checks, *found.predictions):
-            datetime.fromisoformat(entry.at)
-            for name, value in asdict(entry).items():
+        for entry in (entry for entries in asdict(found).values() for entry in entries):
+            datetime.fromisoformat(entry["at"])
+            for name, value in entry.items():
                 if not isinstance(value, bool if name == "passed" else str):
                     raise TypeError(f"{name} is {value!r}")
     except (KeyError, TypeError, ValueError) as error:

@@ -53,7 +53,7 @@ def contents() -> dict[str, Contents]:
         made = {getattr(node, "name", "") for tree in trees for node in tree.body}
         calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
         asked = [call.args[0] for call in calls if getattr(call.func, "id", "") == "Prediction"]
-        questions = [one.value for one in asked if isinstance(one, ast.Constant)]
+        questions = [str(one.value) for one in asked if isinstance(one, ast.Constant)]
         found[path.stem] = Contents([name for name in EXERCISES if name in made], questions)
     return found
 
@@ -68,7 +68,7 @@ def standing(progress: Progress, lesson: str) -> Standing:
     for check in checks:
         passed[check.exercise] = passed.get(check.exercise, False) or check.passed
         tries[check.exercise] = tries.get(check.exercise, 0) + 1
-    return Standing(passed, tries, predictions, minutes(one.at for one in (*checks, *predictions)))
+    return Standing(passed, tries, predictions, minutes([one.at for one in checks] + [one.at for one in predictions]))
 
 
 def minutes(times: Iterable[str]) -> int:
@@ -113,9 +113,8 @@ class YourProgress:
             for name, said in rows
         )
         where = f"Kept in {path}, on this machine alone; delete the file to forget it." if path else "Nothing is kept."
-        return (
-            f"<table><caption>{escape(repr(self))}, {here.minutes} minutes</caption>{body}</table><p>{escape(where)}</p>"
-        )
+        caption = f"<caption>{escape(repr(self))}, {here.minutes} minutes</caption>"
+        return f"<table>{caption}{body}</table><p>{escape(where)}</p>"
 
 
 def _exercise(here: Standing, name: str) -> str:

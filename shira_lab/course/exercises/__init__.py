@@ -23,8 +23,8 @@ from shira_lab.course.exercises.masks import DISJOINT
 from shira_lab.course.exercises.own_masks import OWN_MASKS
 from shira_lab.course.exercises.own_text import OWN_TEXT
 from shira_lab.course.exercises.rank import RANK_BOUND, REPAIRED_MAGNITUDE
-from shira_lab.course.exercises.shown import are_shown
 from shira_lab.course.exercises.scales import BEST_SCALES
+from shira_lab.course.exercises.shown import are_shown
 from shira_lab.course.exercises.speed import SAMPLED_GRADIENT
 from shira_lab.course.exercises.start_here import FULL_RANK
 from shira_lab.course.exercises.sure_rank import ALWAYS_FULL_RANK, FEWEST

@@ -97,7 +97,12 @@ def as_csv(marks: list[Marks]) -> str:
     file = io.StringIO()
     rows: list[list[Any]] = [["learner", "total", *names, "why"]]
     rows += [
-        [one.learner, one.total, *(one.points[name] for name in names), "; ".join(f"{k}: {v}" for k, v in one.said.items())]
+        [
+            one.learner,
+            one.total,
+            *(one.points[name] for name in names),
+            "; ".join(f"{k}: {v}" for k, v in one.said.items()),
+        ]
         for one in marks
     ]
     csv.writer(file, lineterminator="\n").writerows(rows)

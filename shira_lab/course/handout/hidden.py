@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from shira_lab.adapters.config import ShiraConfig
-from shira_lab.budget import max_r, num_params
+from shira_lab.budget import Shape, max_r, num_params
 from shira_lab.course.exercises import EXERCISES
 from shira_lab.course.exercises.looking import random_rank
+from shira_lab.course.exercises.scales import NEAR, Pair
 from shira_lab.course.exercises.speed import Largest
 from shira_lab.course.handout.hidden_build import BUILD, Hidden
 from shira_lab.course.masks.heavy_tails import heavy_tailed_layer
@@ -37,6 +38,11 @@ def _layer(dice: Random, *sides: int) -> nn.Linear:
     return layer
 
 
+def _shape(matrix: Tensor) -> Shape:
+    m, n = matrix.shape
+    return m, n
+
+
 def _generator(dice: Random) -> torch.Generator:
     return torch.Generator().manual_seed(dice.randrange(2**31))
 
@@ -52,14 +58,14 @@ def _has_full_rank(mask: Tensor, k: int) -> bool:
 
 def _full_rank(answer: Any, dice: Random) -> bool:
     layer, r = _layer(dice), dice.randint(2, 5)
-    return _has_full_rank(answer(layer, r), num_params(r, tuple(layer.weight.shape)))
+    return _has_full_rank(answer(layer, r), num_params(r, _shape(layer.weight)))
 
 
 def _disjoint(answer: Any, dice: Random) -> bool:
     layer, seed = _layer(dice), dice.randrange(1000)
     taken = dice.choice((random_mask(layer, 3, random_seed=seed), row_col_mask(layer, 3, random_seed=seed)))
     masks = [answer(layer, 2, taken, seed + more) for more in range(2)]
-    k = num_params(2, tuple(layer.weight.shape))
+    k = num_params(2, _shape(layer.weight))
     right = all(int(mask.count_nonzero()) == k and not bool((mask * taken).any()) for mask in masks)
     return right and not torch.equal(*masks)
 
@@ -77,7 +83,7 @@ def _rank_bound(answer: Any, dice: Random) -> bool:
 
 def _repaired_magnitude(answer: Any, dice: Random) -> bool:
     layer = heavy_tailed_layer((dice.randint(64, 128), dice.randint(64, 128)), 1.0, dice.randrange(2**31))
-    mask, k = answer(layer, 4), num_params(4, tuple(layer.weight.shape))
+    mask, k = answer(layer, 4), num_params(4, _shape(layer.weight))
     return _has_full_rank(mask, k) and float((mask * magnitude_mask(layer, 4)).sum()) >= k / 2
 
 
@@ -85,6 +91,25 @@ def _compare_seeds(answer: Any, dice: Random) -> bool:
     first, second = ([round(dice.gauss(0.8, 0.05), 2) for _ in range(dice.randint(2, 5))] for _ in range(2))
     shifts = (-1.0, 0.0, 1.0)
     return all(_solved("compare_seeds", answer, [value + shift for value in first], second) for shift in shifts)
+
+
+def _fair_race(answer: Any, dice: Random) -> bool:
+    rates, methods, seeds = [10.0**-power for power in range(4)], ["A", "B", "C", "D"], [4, 5, 6]
+    excess = {(method, rate): dice.random() for method in methods for rate in rates}
+
+    def run(method: str, rate: float, seed: int) -> float:
+        return excess[method, rate] + seed / 100
+
+    return _solved("fair_race", answer, methods, rates, 9, seeds, run)
+
+
+def _best_scales(answer: Any, dice: Random) -> bool:
+    harm = dice.uniform(2, 9), dice.uniform(2, 9)
+    mine, solved = (
+        max(pair.excess(*one(pair.measure)))
+        for one, pair in ((answer, Pair("drawn", harm)), (EXERCISES["best_scales"].solution, Pair("drawn", harm)))
+    )
+    return mine <= solved + NEAR
 
 
 def _opposed(answer: Any, dice: Random) -> bool:
@@ -105,7 +130,7 @@ def _magnitude(answer: Any, dice: Random) -> bool:
 def _block(answer: Any, dice: Random) -> bool:
     """At a small r, and at the largest, which needs the blocks at the edges."""
     layer, seed, side = _layer(dice), dice.randrange(1000), dice.choice((4, 8, 16))
-    shape, right = tuple(layer.weight.shape), True
+    shape, right = _shape(layer.weight), True
     for r in (dice.randint(1, 4), max_r(shape)):
         mask = answer(layer, r, block_size=side, random_seed=seed).bool()
         tiles = [tile for rows in mask.split(side) for tile in rows.split(side, dim=1)]
@@ -123,7 +148,7 @@ def _always_full_rank(answer: Any, dice: Random) -> bool:
     """At r = 1, where chance alone leaves rows and columns empty."""
     layer = _layer(dice)
     mask = answer(layer, 1, random_seed=dice.randrange(1000))
-    return _has_full_rank(mask, num_params(1, tuple(layer.weight.shape)))
+    return _has_full_rank(mask, num_params(1, _shape(layer.weight)))
 
 
 def _own_masks(answer: Any, dice: Random) -> bool:
@@ -184,6 +209,7 @@ HIDDEN: dict[str, Callable[[Any, Random], bool]] = {
     "rank_bound": _always(_rank_bound),
     "repaired_magnitude": _always(_repaired_magnitude),
     "compare_seeds": _always(_compare_seeds),
+    "fair_race": _always(_fair_race),
     "opposed": _always(_opposed),
     "magnitude": _always(_magnitude),
     "block": _always(_block),
@@ -193,6 +219,7 @@ HIDDEN: dict[str, Callable[[Any, Random], bool]] = {
     "exact_merge": _always(_exact_merge),
     "second_config": _always(_second_config),
     "fuse": _always(_fuse),
+    "best_scales": _always(_best_scales),
     "sampled_gradient": _always(_sampled_gradient),
     **BUILD,
 }

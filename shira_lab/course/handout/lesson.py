@@ -91,7 +91,9 @@ def find_lessons(names: list[str]) -> list[Lesson]:
     for name in known if ALL in names else names:
         full = by_number.get(int(name), "") if name.isdecimal() else name.removesuffix(".ipynb")
         if full not in known:
-            raise ShiraError(f"There is no lesson {name!r}; there are {', '.join(known)}, each by its number, too, or all.")
+            raise ShiraError(
+                f"There is no lesson {name!r}; there are {', '.join(known)}, each by its number, too, or all."
+            )
         found[full] = known[full]
     return list(found.values())
 
@@ -104,6 +106,10 @@ def imports_for(exercises: list[Exercise]) -> str:
         for node in ast.parse(inspect.getsource(sys.modules[exercise.solution.__module__])).body:
             for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
                 if (alias.asname or alias.name) in used - EXERCISES.keys():
-                    one = ast.ImportFrom(node.module, [alias], 0) if isinstance(node, ast.ImportFrom) else ast.Import([alias])
+                    one = (
+                        ast.ImportFrom(node.module, [alias], 0)
+                        if isinstance(node, ast.ImportFrom)
+                        else ast.Import([alias])
+                    )
                     lines.add(ast.unparse(one))
     return "\n".join(sorted(lines, key=lambda line: (line.startswith("from"), line)))

@@ -74,5 +74,3 @@ def _built_on(name: str) -> list[str]:
         found |= new
         open_ += new
     return [one for one in EXERCISES if one in found]
-
-

@@ -6,10 +6,10 @@ _SAME = """# A handout of SHiRA Lab
 - `teacher/`: keep this to yourself. The lessons with your notes, the solutions and what the checks say of them.
   `marking.json` holds the seed of the hidden tests.
 
-Where the file `solutions-are-kept` lies beside a notebook, `solution(...)` shows nothing, and a lesson that goes on with
-a solution does not show it. Delete the file, or set `SHIRA_LAB_SOLUTIONS=shown`, when solutions are to be seen. This is a
-switch and no lock: solutions and the recipes of the hidden tests are in the package, where a determined learner can
-read them. The inputs of the hidden tests depend on the seed, which is not.
+Where the file `solutions-are-kept` lies beside a notebook, `solution(...)` shows nothing, and a lesson that goes on
+with a solution does not show it. Delete the file, or set `SHIRA_LAB_SOLUTIONS=shown`, when solutions are to be seen.
+This is a switch and no lock: solutions and the recipes of the hidden tests are in the package, where a determined
+learner can read them. The inputs of the hidden tests depend on the seed, which is not there.
 
 Marking runs the code that learners wrote. Do it on a machine, or under an account, on which that does no harm.
 """

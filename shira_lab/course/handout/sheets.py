@@ -28,7 +28,10 @@ def sheet(lesson: Lesson, cells_of: Callable[[Task, int], Cells], seed: int) -> 
         "with the marked lines, run `check`, and hand in this file."
     )
     imports = imports_for([task.exercise for task in lesson.tasks])
-    cells = [new_markdown_cell(opening), new_code_cell(f"{imports}\n\nfrom shira_lab.course.exercises import check".strip())]
+    cells = [
+        new_markdown_cell(opening),
+        new_code_cell(f"{imports}\n\nfrom shira_lab.course.exercises import check".strip()),
+    ]
     for task in lesson.tasks:
         seen, hidden = points_of(task.exercise)
         worth = f"*{seen + hidden} points: {seen} for the check that you see, {hidden} for tests on other inputs.*"

@@ -23,13 +23,13 @@ from shira_lab.errors import StorageError
 #: In the teacher's folder: the seed of the hidden tests, and the points of each exercise.
 MARKING = "marking.json"
 
-NBGRADER_CONFIG = '''c = get_config()  # noqa: F821
+NBGRADER_CONFIG = """c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "shira"
 # The stub stands above each solution, and stays.
 c.ClearSolutions.code_stub = {"python": ""}
 # A graded sheet is run with the package that the teacher has; tests that have to try many inputs take a moment.
 c.ExecutePreprocessor.timeout = 300
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,10 @@ class Handout:
 
     def _files(self, format_: str) -> Iterator[tuple[str, str]]:
         yield "README.md", README[format_]
-        points = {lesson.name: {task.exercise.name: points_of(task.exercise) for task in lesson.tasks} for lesson in self.lessons}
+        points = {
+            lesson.name: {task.exercise.name: points_of(task.exercise) for task in lesson.tasks}
+            for lesson in self.lessons
+        }
         yield f"teacher/{MARKING}", json.dumps({"seed": self.seed, "points": points}, indent=1)
         for lesson in self.lessons:
             yield f"learners/lessons/{lesson.path.name}", _text(lesson_files.for_learners(lesson, self.kept))
