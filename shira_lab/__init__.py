@@ -7,9 +7,10 @@ tensors; adapters on models (here); training and data; figures; widgets.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from shira_lab.adapters.config import AdapterConfig, LoraConfig, ShiraConfig
+from shira_lab.adapters.config import AdapterConfig, ShiraConfig
 from shira_lab.adapters.config import AdapterConfig as PeftConfig
 from shira_lab.adapters.inject import inject_adapter_in_model
+from shira_lab.adapters.lora_config import LoraConfig
 from shira_lab.adapters.model import PeftModel, get_peft_model
 from shira_lab.adapters.model import PeftModel as PeftModelForCausalLM
 from shira_lab.adapters.status import get_layer_status, get_model_status

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from shira_lab.errors import AdapterError, is_finite
-from shira_lab.masks.positions import top_positions
+from shira_lab.masks.scores import top_positions
 
 CombinationType = Literal["linear", "ties", "dare_linear", "dare_ties", "magnitude_prune"]
 MajoritySignMethod = Literal["total", "frequency"]

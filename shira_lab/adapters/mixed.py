@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from shira_lab.adapters.names import BASE
-from shira_lab.adapters.tree import switched
+from shira_lab.adapters.tree import BASE, check_known, switched
 from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.errors import AdapterError
 from shira_lab.layers.acting import acting
@@ -79,7 +78,7 @@ def _checked(model: AdapterModel, adapter_names: Sequence[str], given: Mapping[s
     if isinstance(adapter_names, str):
         raise AdapterError(f"`adapter_names` should be a list, one name for each sample; got {adapter_names!r}.")
     names = list(adapter_names)
-    model.check_known(name for name in names if name != BASE)
+    check_known(model.peft_config, (name for name in names if name != BASE))
     sizes = (len(v) for v in _tensors({k: v for k, v in given.items() if k not in _SETTINGS}) if v.dim() > 0)
     samples = next(sizes, None)
     if samples is None or samples != len(names):

@@ -6,27 +6,25 @@ import torch
 from torch import Tensor, nn
 
 from shira_lab.adapters.config import AdapterConfig, ShiraConfig
-from shira_lab.adapters.tree import adapter_layers
+from shira_lab.adapters.tree import adapter_layers, check_known
 from shira_lab.errors import AdapterError
 from shira_lab.layers import ShiraAdapter
 from shira_lab.masks.positions import to_mask
 
 
-def taken_entries(model: nn.Module, config: AdapterConfig, known: Mapping[str, AdapterConfig]) -> dict[str, Tensor]:
-    """By layer path, a mask (m, n) of the entries of the adapters that ``config`` avoids.
+def taken_entries(model: nn.Module, names: list[str], known: Mapping[str, AdapterConfig]) -> dict[str, Tensor]:
+    """By layer path, a mask (m, n) of the entries of these adapters.
 
     Args:
         model: the user's model with its adapter layers.
-        config: its ``avoid`` names adapters.
+        names: the adapters that a config says to ``avoid``.
         known: the configs of the adapters that are there.
 
     Raises:
         AdapterError: when a name is not there, or is no SHiRA adapter's.
     """
-    names = config.avoid if isinstance(config, ShiraConfig) else []
+    check_known(known, names)
     for name in names:
-        if name not in known:
-            raise AdapterError(f"Adapter {name} does not exist: this model has {list(known) or 'none'}.")
         if not isinstance(known[name], ShiraConfig):
             raise AdapterError(f"`avoid`: '{name}' is a LoRA adapter, which changes every entry; name SHiRA adapters.")
     taken: dict[str, Tensor] = {}

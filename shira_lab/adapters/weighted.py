@@ -7,19 +7,21 @@ first free positions in row-major order: they change nothing, and can be trained
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from shira_lab.adapters.combine import CombinationType, MajoritySignMethod, SparseDelta, check_combination, combine
 from shira_lab.adapters.config import AdapterConfig, ShiraConfig
-from shira_lab.adapters.names import check_adapter_name
-from shira_lab.adapters.tuner import AdapterModel
+from shira_lab.adapters.tree import check_adapter_name, check_known
 from shira_lab.budget import Shape, max_r, num_params
 from shira_lab.errors import AdapterError
 from shira_lab.layers import ShiraAdapter
 from shira_lab.masks.positions import from_mask
+
+if TYPE_CHECKING:
+    from shira_lab.adapters.model import PeftModel
 
 #: The mask type that a combined adapter is saved with; its positions come from the file, as for every adapter.
 MASK_TYPE = "combined"
@@ -27,7 +29,7 @@ MASK_TYPE = "combined"
 
 @torch.no_grad()
 def add_weighted_adapter(
-    model: AdapterModel,
+    self: "PeftModel",
     adapters: Sequence[str],
     weights: Sequence[float],
     adapter_name: str,
@@ -35,8 +37,18 @@ def add_weighted_adapter(
     density: float | None = None,
     majority_sign_method: MajoritySignMethod = "total",
 ) -> None:
-    """See :meth:`shira_lab.adapters.model.PeftModel.add_weighted_adapter`."""
-    model.check_known(adapters)
+    """Add a SHiRA adapter that combines others as they are now, scales included; it is not activated.
+
+    "linear" is exact: the sum of w_i * delta_i, each entry rounded once. What the other types do, and what
+    ``density`` is a share of, says :func:`shira_lab.adapters.combine.combine`; how the result keeps the form
+    r(m + n) of an ordinary adapter, :mod:`shira_lab.adapters.weighted`.
+
+    Raises:
+        AdapterError: when an adapter is missing or no SHiRA adapter, when an argument cannot work, or when a layer
+            has no room for the result; the model is as before.
+    """
+    model = self.base_model
+    check_known(model.peft_config, adapters)
     check_adapter_name(adapter_name, model.peft_config)
     check_combination(len(adapters), weights, combination_type, density, majority_sign_method)
     _check_combinable([model.peft_config[name] for name in adapters], adapters)

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from shira_lab.adapters.targets import DEFAULT_TARGETS, find_targets
+from shira_lab.adapters.default_targets import DEFAULT_TARGETS
+from shira_lab.adapters.targets import find_targets
 from shira_lab.analysis.costs import ADAMW, FLOAT32, GRADIENT, SHIRA_PLACE, in_units
 from shira_lab.budget import Shape, num_params
 from shira_lab.errors import ShiraError

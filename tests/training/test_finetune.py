@@ -10,7 +10,7 @@ from tiny_lm import tiny_lm, tokenizer
 from transformers import OPTForCausalLM
 
 from shira_lab import PeftModel, ShiraConfig, get_peft_model
-from shira_lab.adapters.storage.adapter import adapter_tensors
+from shira_lab.adapters.storage.save import adapter_tensors
 from shira_lab.analysis.spectrum import spectrum
 from shira_lab.errors import AdapterError, ConfigError, ShiraError, StorageError
 from shira_lab.models.hub import load_model

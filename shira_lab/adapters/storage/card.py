@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from shira_lab.adapters.config import AdapterConfig, LoraConfig, ShiraConfig
-from shira_lab.adapters.storage.folder import CARD_NAME, find_files, read_config
-from shira_lab.adapters.storage.tensor_files import COMPACT_NAME
+from shira_lab.adapters.config import AdapterConfig, ShiraConfig
+from shira_lab.adapters.lora_config import LoraConfig
+from shira_lab.adapters.storage.folder import CARD_NAME, COMPACT_NAME, find_files, read_config
 from shira_lab.errors import ShiraError
 
 _TEXT = """---

@@ -1,7 +1,7 @@
-"""The files that an adapter's tensors come in, by name.
+"""The tensors of an adapter's file, by name, whatever form the file has.
 
 PEFT's safetensors, this package's compact form in safetensors, and PyTorch's older ``.bin``. The last is a pickle, a
-format that can run code when it is read; it is read by PyTorch's unpickler for tensors alone, which cannot.
+format that can run code when it is read; PyTorch's reader for tensors alone reads it, which cannot.
 """
 
 import io
@@ -13,27 +13,8 @@ import torch
 from torch import Tensor
 
 from shira_lab.adapters.storage.files import read_bytes
+from shira_lab.adapters.storage.folder import PICKLE_NAME
 from shira_lab.errors import StorageError
-
-WEIGHTS_NAME = "adapter_model.safetensors"
-COMPACT_NAME = "adapter_compact.safetensors"
-PICKLE_NAME = "adapter_model.bin"
-#: In the order in which they are looked for; an adapter has one of them.
-TENSOR_FILES = (WEIGHTS_NAME, COMPACT_NAME, PICKLE_NAME)
-
-
-def find_tensors(folder: Path) -> Path:
-    """The file of the adapter in ``folder``; PEFT's usual one, which reading will name, if there is none."""
-    return next((folder / name for name in TENSOR_FILES if (folder / name).exists()), folder / WEIGHTS_NAME)
-
-
-def encode(tensors: dict[str, Tensor], name: str) -> bytes:
-    """The content of a file of this name with these tensors."""
-    if name != PICKLE_NAME:
-        return safetensors.torch.save(tensors, metadata={"format": "pt"})
-    buffer = io.BytesIO()
-    torch.save(tensors, buffer)
-    return buffer.getvalue()
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:

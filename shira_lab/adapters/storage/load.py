@@ -1,12 +1,8 @@
-"""Adapters on disk, in PEFT's layout: ``adapter_config.json`` and ``adapter_model.safetensors``.
+"""Loading an adapter: config and tensors are checked against each other and against the model before anything changes.
 
-Saving is atomic. Loading checks everything, config and tensors against each other and against the model, before it
-changes anything: an adapter may come from a stranger. :mod:`shira_lab.minimal` writes the same two files without this
-care.
+An adapter may come from a stranger. Each error names the file, the tensor and the reason.
 """
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,24 +10,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from shira_lab.adapters.config import AdapterConfig, LoraConfig
+from shira_lab.adapters.config import AdapterConfig
+from shira_lab.adapters.lora_config import LoraConfig
 from shira_lab.adapters.modules_to_save import find_modules_to_save, with_task_head
-from shira_lab.adapters.storage.card import card, may_write_card
-from shira_lab.adapters.storage.compact import pack, unpack
-from shira_lab.adapters.storage.files import read_json, write_atomic, writing
-from shira_lab.adapters.storage.folder import CARD_NAME, find_files, read_config, write_folder
-from shira_lab.adapters.storage.tensor_files import COMPACT_NAME, WEIGHTS_NAME, encode, read_tensors
+from shira_lab.adapters.storage.compact import unpack
+from shira_lab.adapters.storage.folder import COMPACT_NAME, find_files, read_config
+from shira_lab.adapters.storage.save import COMPILED, PREFIX
+from shira_lab.adapters.storage.tensor_files import read_tensors
 from shira_lab.adapters.targets import find_targets, output_layer
 from shira_lab.adapters.tree import base_modules
 from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.budget import Shape, check_budget
 from shira_lab.errors import StorageError, expect
 from shira_lab.layers import ShiraAdapter
-from shira_lab.masks.positions import from_indices, is_conv1d, shape_of, to_indices
-
-PREFIX = "base_model.model."
-#: What ``torch.compile`` puts before the names of a module's parts. A file says nothing of it.
-_COMPILED = "_orig_mod."
+from shira_lab.masks.positions import from_indices, is_conv1d, shape_of
 
 
 @dataclass(frozen=True)
@@ -56,60 +48,6 @@ class LoadResult(NamedTuple):
     unexpected_keys: list[str]
 
 
-def adapter_tensors(
-    model: AdapterModel, name: str, look_up: Callable[[Tensor], Tensor] = Tensor.detach
-) -> dict[str, Tensor]:
-    """The tensors of an adapter under PEFT's names, each what ``look_up`` makes of the one in the model."""
-    tensors: dict[str, Tensor] = {}
-    for path, layer in model.adapter_layers():
-        if name in layer.adapters:
-            adapter = layer.get_adapter(name)
-            state = {key: look_up(value) for key, value in adapter.state_dict(keep_vars=True).items()}
-            if isinstance(adapter, ShiraAdapter):  # in PEFT's form, as rows and columns
-                state["shira_indices"] = to_indices(state.pop("positions"), adapter.shape)
-            tensors |= {f"{PREFIX}{path}.{key}": value for key, value in state.items()}
-    for path, wrapper in model.wrapped_modules():
-        if name in wrapper.modules_to_save:
-            state = wrapper.modules_to_save[name].state_dict(keep_vars=True)
-            tensors |= {f"{PREFIX}{path}.{key}": look_up(value) for key, value in state.items()}
-    return tensors
-
-
-def save_adapter(
-    model: AdapterModel,
-    name: str,
-    folder: Path,
-    file: str = WEIGHTS_NAME,
-    look_up: Callable[[Tensor], Tensor] = Tensor.detach,
-) -> None:
-    """Write an adapter into ``folder``, whole or not at all; see :mod:`shira_lab.adapters.storage.folder`. Its model
-    card comes last.
-
-    Args:
-        file: one of :data:`~shira_lab.adapters.storage.tensor_files.TENSOR_FILES`. PEFT does not read
-            :data:`COMPACT_NAME`, the form of :mod:`shira_lab.adapters.storage.compact`.
-        look_up: as for :func:`adapter_tensors`.
-
-    Raises:
-        StorageError: when the folder cannot be written, or holds an adapter of another kind.
-    """
-    config = recorded_config(model, name)
-    _check_same_kind(folder, config)
-    tensors = {
-        key.replace(_COMPILED, ""): value.cpu().contiguous().clone()
-        for key, value in adapter_tensors(model, name, look_up).items()
-    }
-    config = config.copy(inference_mode=True)
-    if file == COMPACT_NAME:
-        layers = {PREFIX + path.replace(_COMPILED, ""): layer for path, layer in model.adapter_layers()}
-        shapes = {path: shape_of(layer.base_layer) for path, layer in layers.items()}
-        tensors = pack(tensors, config, shapes)
-    new_card = may_write_card(folder)
-    write_folder(folder, file, encode(tensors, file), config.to_json().encode())
-    if new_card:
-        write_atomic(folder / CARD_NAME, card(config, file).encode())
-
-
 def read_adapter(
     model: AdapterModel, folder: Path, config: AdapterConfig | None = None
 ) -> tuple[AdapterConfig, LoadedAdapter]:
@@ -132,9 +70,9 @@ def read_adapter(
     shapes = {path: shape_of(layer) for path, layer in targets.items()}
     found = _without_prefix(str(file), read_tensors(file))
     if compact:
-        found = unpack(found, stored, {path.replace(_COMPILED, ""): shape for path, shape in shapes.items()})
+        found = unpack(found, stored, {path.replace(COMPILED, ""): shape for path, shape in shapes.items()})
     expected = _expected_tensors(model.model, targets, config)
-    names = {key.replace(_COMPILED, ""): key for key in expected}
+    names = {key.replace(COMPILED, ""): key for key in expected}
     found = {names.get(key, key): value for key, value in found.items()}
     if own := _own_embeddings(model.model, found, set(expected), str(file)):
         config = config.copy(modules_to_save=[*(config.modules_to_save or []), *own])
@@ -188,7 +126,7 @@ def _without_prefix(source: str, tensors: dict[str, Tensor]) -> dict[str, Tensor
         raise StorageError(
             f"{source}: tensor '{strange[0]}' does not begin with '{PREFIX}' as an adapter's tensors do."
         )
-    return {key.removeprefix(PREFIX).replace(_COMPILED, ""): value for key, value in tensors.items()}
+    return {key.removeprefix(PREFIX).replace(COMPILED, ""): value for key, value in tensors.items()}
 
 
 def _own_embeddings(model: nn.Module, found: dict[str, Tensor], expected: set[str], source: str) -> list[str]:
@@ -275,24 +213,3 @@ def _check_positions(source: str, key: str, indices: Tensor, shape: Shape) -> Te
 
 def _rises(positions: Tensor) -> bool:
     return bool((positions[1:] > positions[:-1]).all())
-
-
-def _check_same_kind(folder: Path, config: AdapterConfig) -> None:
-    with writing(folder):
-        there = find_files(folder)[0]
-        if not there.is_file():
-            return
-    kind = read_json(there).get("peft_type")
-    if kind != config.peft_type:
-        raise StorageError(
-            f"{folder} holds a {kind} adapter; saving this {config.peft_type} adapter there would overwrite it. "
-            "Choose another folder, or delete that one first."
-        )
-
-
-def recorded_config(model: AdapterModel, name: str) -> AdapterConfig:
-    """The config as it is saved: with the scale that each layer has now."""
-    layers = [(path, layer.get_adapter(name)) for path, layer in model.adapter_layers() if name in layer.adapters]
-    scale = layers[0][1].scale
-    others = {f"^{re.escape(path)}": adapter.scale for path, adapter in layers if adapter.scale != scale}
-    return model.peft_config[name].copy(scale=scale, scale_pattern=others)
