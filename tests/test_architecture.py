@@ -23,7 +23,7 @@ MAX_LINES = 300
 # What there is to read may shrink: lower a number when it has, and raise none.
 CEILINGS: dict[str, int] = {
     "files from config to saved file": 23,
-    "lines from config to saved file": 3118,
+    "lines from config to saved file": 3111,
     "files in a forward pass": 5,
     "lines of the library's rooms": 7688,
 }

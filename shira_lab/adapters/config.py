@@ -16,14 +16,13 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from shira_lab.adapters.patterns import all_of, check_patterns, first_match, names_or_pattern
 from shira_lab.adapters.storage.files import read_json, write_atomic
+from shira_lab.adapters.storage.folder import CONFIG_NAME, find_files
 from shira_lab.adapters.tasks import PeftType, TaskType
 from shira_lab.adapters.unknown import check_unknown_fields
 from shira_lab.budget import check_r
 from shira_lab.errors import ConfigError, StorageError, check_scale, check_seed, expect
 from shira_lab.masks import MaskFn, find_mask, mask_types
 from shira_lab.masks.function import mask_name
-
-CONFIG_NAME = "adapter_config.json"
 
 C = TypeVar("C", bound=type["AdapterConfig"])
 
@@ -167,8 +166,8 @@ class AdapterConfig:
 
     @classmethod
     def from_pretrained(cls, directory: str | Path) -> Self:
-        """Read ``adapter_config.json`` of a folder, PEFT's or ours. See :meth:`from_dict`."""
-        return cls.from_dict(read_json(Path(directory) / CONFIG_NAME))
+        """The config of the adapter in a folder, PEFT's or ours; raises as :meth:`from_dict`."""
+        return cls.from_dict(read_json(find_files(Path(directory))[0]))
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:

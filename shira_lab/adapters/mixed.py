@@ -163,9 +163,8 @@ def _pad(outputs: list[Any], settings: Sequence[Mapping[str, Any]]) -> None:
             outputs[i] = ids if isinstance(output, Tensor) else _like(output, {**output, "sequences": ids})
 
 
-def _sequences(output: Any) -> Tensor:
-    sequences: Tensor = output if isinstance(output, Tensor) else output["sequences"]
-    return sequences
+def _sequences(output: Any) -> Any:
+    return output if isinstance(output, Tensor) else output["sequences"]
 
 
 def _pad_token(settings: Sequence[Mapping[str, Any]]) -> int:

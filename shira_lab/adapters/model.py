@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from shira_lab.adapters.config import AdapterConfig, ShiraConfig
 from shira_lab.adapters.mixed import run_mixed
-from shira_lab.adapters.set_mask import set_mask
+from shira_lab.adapters.positions import set_mask
 from shira_lab.adapters.storage.folder import COMPACT_NAME, PICKLE_NAME, WEIGHTS_NAME
 from shira_lab.adapters.storage.loading import LoadingMixin
 from shira_lab.adapters.storage.save import in_state_dict, save_adapter

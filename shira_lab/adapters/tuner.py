@@ -12,7 +12,7 @@ from shira_lab.adapters import merging
 from shira_lab.adapters.config import AdapterConfig, ShiraConfig
 from shira_lab.adapters.modules_to_save import find_modules_to_save, with_task_head, wrap_modules
 from shira_lab.adapters.new_adapter import make_adapter, prepare_config
-from shira_lab.adapters.taken import taken_entries
+from shira_lab.adapters.positions import taken_entries
 from shira_lab.adapters.targets import find_targets, warn_unmatched
 from shira_lab.adapters.tied import mark_shared
 from shira_lab.adapters.tree import (

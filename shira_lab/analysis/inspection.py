@@ -22,7 +22,7 @@ class AdapterFacts:
     Attributes:
         spectra: the spectrum of each layer's update, by path, in the precision of its values: singular values below
             their rounding are not rank.
-        trained: trained numbers, r(m + n) a layer.
+        trained: trainable parameters, r(m + n) a layer.
         entries: numbers in the adapted weights, mn a layer.
     """
 

@@ -75,9 +75,7 @@ def columns_mask(
             [0., 0., 0., 1., 1., 0.]])
 
     Args:
-        base_layer, r: a linear layer, and its budget r(m + n).
-        random_seed: None draws one from torch's global generator.
-        avoid: a mask (m, n) of entries that stay out.
+        base_layer, r, random_seed, avoid: as for :func:`~shira_lab.masks.random_mask`.
     """
     m, n = shape_of(base_layer)
     order = torch.randperm(n, generator=seeded(random_seed))
@@ -106,10 +104,8 @@ def gradient_block_mask(
             [1., 1., 0., 0., 0., 0.]])
 
     Args:
-        base_layer, r: a linear layer, and its budget r(m + n).
-        gradient: as for :func:`~shira_lab.masks.gradient_mask`.
+        base_layer, r, gradient, avoid: as for :func:`~shira_lab.masks.gradient_mask`.
         block_size: rows and columns of a block.
-        avoid: a mask (m, n) of entries that stay out.
 
     Raises:
         MaskError: when there is no gradient, or ``block_size`` is no positive integer.

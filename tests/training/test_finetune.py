@@ -216,7 +216,7 @@ def test_a_run_that_diverges_says_so_and_keeps_the_last_good_values(
             good.update({name: parameter.detach().clone() for name, parameter in trained.items()})
             next(iter(trained.values())).data.fill_(float("nan"))
 
-    monkeypatch.setattr(Recorder, "tell", poison)
+    monkeypatch.setattr(Recorder, "report", poison)
     settings = dataclasses.replace(SHORT, method=method, steps=6, learning_rate=0.03)
     finetuned = run(settings, output_dir=tmp_path)
     assert finetuned.history.status == "diverged"

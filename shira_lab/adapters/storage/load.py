@@ -3,10 +3,13 @@
 An adapter may come from a stranger. Each error names the file, the tensor and the reason.
 """
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -14,9 +17,9 @@ from shira_lab.adapters.config import AdapterConfig
 from shira_lab.adapters.lora_config import LoraConfig
 from shira_lab.adapters.modules_to_save import find_modules_to_save, with_task_head
 from shira_lab.adapters.storage.compact import unpack
-from shira_lab.adapters.storage.folder import COMPACT_NAME, find_files, read_config
+from shira_lab.adapters.storage.files import read_bytes
+from shira_lab.adapters.storage.folder import COMPACT_NAME, PICKLE_NAME, find_files
 from shira_lab.adapters.storage.save import COMPILED, PREFIX
-from shira_lab.adapters.storage.tensor_files import read_tensors
 from shira_lab.adapters.targets import find_targets, output_layer
 from shira_lab.adapters.tree import base_modules
 from shira_lab.adapters.tuner import AdapterModel
@@ -64,7 +67,7 @@ def read_adapter(
         expect(config, AdapterConfig, "config", "a ShiraConfig or LoraConfig")
     file = find_files(folder)[1]
     compact = file.name == COMPACT_NAME  # it leaves out what the seed in the folder's own config gives
-    stored = read_config(folder) if config is None or compact else config
+    stored = AdapterConfig.from_pretrained(folder) if config is None or compact else config
     config = with_task_head(model.model, config or stored)
     targets = find_targets(model.model, config)
     shapes = {path: shape_of(layer) for path, layer in targets.items()}
@@ -78,6 +81,21 @@ def read_adapter(
         config = config.copy(modules_to_save=[*(config.modules_to_save or []), *own])
         expected = _expected_tensors(model.model, targets, config)
     return config, check_tensors(str(file), found, expected, shapes)
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """All tensors of the file by name, on the CPU.
+
+    Raises:
+        StorageError: when it is missing, or not such a file, or holds anything else than tensors by name.
+    """
+    content = read_bytes(file)
+    if file.name == PICKLE_NAME:
+        return _unpickle(file, content)
+    try:
+        return safetensors.torch.load(content)
+    except (safetensors.SafetensorError, KeyError, ValueError, OverflowError) as error:
+        raise StorageError(f"{file} is not a valid safetensors file ({error}); it may be cut off.") from None
 
 
 def check_tensors(
@@ -118,6 +136,24 @@ def fill_adapter(model: AdapterModel, name: str, loaded: LoadedAdapter) -> None:
             if isinstance(owner, ShiraAdapter) and key == "positions":
                 continue  # the adapter was added with them
             parameter.copy_(loaded.tensors[f"{path}.{key}"])
+
+
+def _unpickle(file: Path, content: bytes) -> dict[str, Tensor]:
+    """A pickle can run code when it is read; PyTorch's reader for tensors alone cannot."""
+    try:
+        tensors = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # a broken pickle can raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise StorageError(
+            f"{file} could not be read as tensors alone ({reason}). Nothing else is read from a pickle, because it "
+            "could run code; ask for a safetensors file."
+        ) from None
+    if not isinstance(tensors, dict) or not all(isinstance(key, str) for key in tensors):
+        raise StorageError(f"{file} should hold tensors by name; it holds a {type(tensors).__name__}.")
+    for key, tensor in tensors.items():
+        if type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.layout != torch.strided or tensor.is_meta:
+            raise StorageError(f"{file}: '{key}' is no plain tensor.")
+    return {key: tensor.detach() for key, tensor in tensors.items()}
 
 
 def _without_prefix(source: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from shira_lab.adapters.config import AdapterConfig
-from shira_lab.adapters.placement import check_placement
 from shira_lab.adapters.storage.load import LoadResult, fill_adapter, read_adapter
 from shira_lab.adapters.tree import check_adapter_name
 from shira_lab.adapters.tuner import AdapterModel
@@ -87,7 +86,7 @@ class LoadingMixin(nn.Module):
             refuse_unknown("load_adapter", others, _INSTEAD_OF_LOADING, StorageError)
         folder = check_path(model_id, "model_id") / check_path(subfolder or ".", "subfolder")
         expected = device_map or {}
-        check_placement(self.base_model.model, {"": torch_device, **expected} if torch_device else expected)
+        _check_placement(self.base_model.model, {"": torch_device, **expected} if torch_device else expected)
         check_adapter_name(adapter_name, self.base_model.peft_config)
         config, loaded = read_adapter(self.base_model, folder, config)
         self.base_model.add_adapter(
@@ -111,3 +110,32 @@ class LoadingMixin(nn.Module):
             "`push_to_hub` is not offered. Save the adapter with `save_pretrained(folder)` and upload the folder, for "
             "instance with `huggingface_hub.upload_folder(folder_path=folder, repo_id=...)`."
         )
+
+
+def _check_placement(model: nn.Module, device_map: dict[str, Any]) -> None:
+    """Check that the parameters below each module's path ("" is the model) are on its device; longer paths win.
+
+    Raises:
+        ShiraError: naming the first parameter that is elsewhere, or what is no such map.
+    """
+    if not isinstance(device_map, dict):
+        raise ShiraError(
+            f"`device_map={device_map!r}` would place the model, which is not done here: place it first, with "
+            "`model.to(device)` or transformers' `from_pretrained(..., device_map=...)`."
+        )
+    for name, parameter in model.named_parameters():
+        paths = [path for path in device_map if not path or f"{name}.".startswith(f"{path}.")]
+        if paths and not _same(parameter.device, device_map[max(paths, key=len)]):
+            raise ShiraError(
+                f"'{name}' is on {parameter.device}, not on {device_map[max(paths, key=len)]} as expected; an adapter "
+                "goes to the device of its layer. Move the model first, with `model.to(device)`."
+            )
+
+
+def _same(device: torch.device, expected: Any) -> bool:
+    """Whether these are one device; "cuda" is any of them."""
+    try:
+        wanted = torch.device(expected)
+    except (RuntimeError, TypeError):
+        raise ShiraError(f"{expected!r} is no device; name one such as 'cpu' or 'cuda:0'.") from None
+    return device.type == wanted.type and wanted.index in (None, device.index)

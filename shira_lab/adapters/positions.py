@@ -1,20 +1,47 @@
-"""An adapter that is there gets another mask: the method ``set_mask`` of a PeftModel."""
+"""Positions of adapters that are on a model: those that a new adapter is to avoid, and a move to other positions."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from shira_lab.adapters.config import ShiraConfig
+import torch
+from torch import Tensor, nn
+
+from shira_lab.adapters.config import AdapterConfig, ShiraConfig
 from shira_lab.adapters.new_adapter import draw_positions, prepare_config
-from shira_lab.adapters.taken import taken_entries
-from shira_lab.adapters.tree import ask_all, check_known
-from shira_lab.errors import expect
-from shira_lab.layers import AdapterLayer
+from shira_lab.adapters.tree import adapter_layers, ask_all, check_known
+from shira_lab.errors import AdapterError, expect
+from shira_lab.layers import AdapterLayer, ShiraAdapter
 from shira_lab.masks.calibration import Calibration
+from shira_lab.masks.positions import to_mask
 
 if TYPE_CHECKING:
     from shira_lab.adapters.model import PeftModel
 
 #: The fields of a config that say which positions train.
 _MASK_FIELDS = ("mask_type", "custom_mask_fn", "random_seed", "seed_per_layer", "avoid", "mask_kwargs")
+
+
+def taken_entries(model: nn.Module, names: list[str], known: Mapping[str, AdapterConfig]) -> dict[str, Tensor]:
+    """By layer path, a mask (m, n) of the entries of these adapters.
+
+    Args:
+        model: the user's model with its adapter layers.
+        names: the adapters that a config says to ``avoid``.
+        known: the configs of the adapters that are there.
+
+    Raises:
+        AdapterError: when a name is not there, or is no SHiRA adapter's.
+    """
+    check_known(known, names)
+    for name in names:
+        if not isinstance(known[name], ShiraConfig):
+            raise AdapterError(f"`avoid`: '{name}' is a LoRA adapter, which changes every entry; name SHiRA adapters.")
+    taken: dict[str, Tensor] = {}
+    for path, layer in adapter_layers(model):
+        found = [a.positions for n, a in layer.named_adapters() if n in names and isinstance(a, ShiraAdapter)]
+        if found:
+            taken[path] = to_mask(torch.cat(found), layer.weight) != 0
+    return taken
 
 
 def set_mask(
