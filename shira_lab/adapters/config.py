@@ -22,7 +22,7 @@ from shira_lab.adapters.unknown import check_unknown_fields
 from shira_lab.budget import check_r
 from shira_lab.errors import ConfigError, StorageError, check_scale, check_seed, expect
 from shira_lab.masks import MaskFn, find_mask, mask_types
-from shira_lab.masks.function import mask_name
+from shira_lab.masks.function import STATISTICS, mask_name
 
 C = TypeVar("C", bound=type["AdapterConfig"])
 
@@ -274,7 +274,7 @@ class ShiraConfig(AdapterConfig):
         if not all_of(self.avoid, str):
             raise ConfigError(f"`avoid` should be a list of adapter names; got {self.avoid!r}.")
         expect(self.mask_kwargs, dict, "mask_kwargs", "a dict of further arguments of the mask function")
-        twice = sorted({"base_layer", "r", "random_seed", "gradient", "avoid"} & set(self.mask_kwargs))
+        twice = sorted({"base_layer", "r", "random_seed", "avoid", *STATISTICS} & set(self.mask_kwargs))
         if twice:
             raise ConfigError(
                 f"`mask_kwargs` should not hold {', '.join(twice)}: the mask function is given these anyway."

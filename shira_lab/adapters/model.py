@@ -25,7 +25,7 @@ from shira_lab.adapters.weighted import add_weighted_adapter
 from shira_lab.errors import AdapterError, StorageError, check_names, check_path, expect
 from shira_lab.layers import AdapterLayer
 from shira_lab.masks.calibration import Calibration, calibrate
-from shira_lab.masks.function import wants_gradient
+from shira_lab.masks.function import calibrated_by
 
 _INSTEAD_OF_SAVING = (
     "Leave it out: one folder is written, with the adapter and its `modules_to_save`, among which embeddings can be; "
@@ -44,8 +44,8 @@ def get_peft_model(
     """Freeze ``model``, put a first adapter on it, and activate it. The model's layers are replaced in place.
 
     Args:
-        calibration: for masks that rank positions by a gradient: batches of model inputs with labels, or the gradients
-            by layer path that :func:`~shira_lab.masks.calibration.calibrate` returns.
+        calibration: for masks that rank positions by data: batches of model inputs with labels, or what was found in
+            them by layer path, as :func:`~shira_lab.masks.calibration.calibrate` returns.
         autocast_adapter_dtype: keep the adapter's numbers in float32 where the layer's are float16 or bfloat16, because
             small steps of training would be rounded away in those.
         others: further arguments of PEFT's, at their defaults.
@@ -168,8 +168,8 @@ class PeftModel(LoadingMixin):
         if others:
             refuse_unknown("add_adapter", others, "Leave it out: kinds mix, and the config has the rest.", AdapterError)
         expect(peft_config, AdapterConfig, "peft_config", "a ShiraConfig or LoraConfig")
-        gradients = self.calibrated(peft_config, calibration)
-        self.base_model.add_adapter(adapter_name, peft_config, gradients, autocast_adapter_dtype=autocast_adapter_dtype)
+        found = self.calibrated(peft_config, calibration)
+        self.base_model.add_adapter(adapter_name, peft_config, found, autocast_adapter_dtype=autocast_adapter_dtype)
 
     def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
         """Activate one adapter, or several whose deltas add up. What was merged is unmerged first."""
@@ -233,21 +233,22 @@ class PeftModel(LoadingMixin):
     def calibrated(
         self, config: AdapterConfig, calibration: Calibration | None, paths: list[str] | None = None
     ) -> dict[str, Tensor] | None:
-        """By layer path, the gradients of the base model's weights that the mask of ``config`` ranks positions by.
+        """By layer path, what the mask of ``config`` ranks positions by, measured on the base model.
 
         Args:
-            config: the adapter's config; None is returned where its mask takes no gradient.
-            calibration: batches, or gradients that are returned as they are.
+            config: the adapter's config; None is returned where its mask needs no data.
+            calibration: batches, or what was found in them, which is returned as it is.
             paths: the layers; None takes the config's targets.
         """
         if calibration is None or isinstance(calibration, dict):
             return calibration
-        if not (isinstance(config, ShiraConfig) and config.mask_fn and wants_gradient(config.mask_fn)):
+        wanted = calibrated_by(config.mask_fn) if isinstance(config, ShiraConfig) else None
+        if wanted is None:
             return None
         if paths is None:
             paths = list(find_targets(self.base_model.model, config))
         with self.base_model.disable_adapter():
-            return calibrate(self.base_model.model, paths, calibration)
+            return calibrate(self.base_model.model, paths, calibration, collect=wanted)
 
 
 #: The classes that :func:`_with_signature_of` has made, so that two models of one class share theirs.

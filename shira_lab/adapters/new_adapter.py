@@ -12,7 +12,7 @@ from shira_lab.budget import check_budget
 from shira_lab.errors import ConfigError, MaskError
 from shira_lab.layers import LoraAdapter, ShiraAdapter
 from shira_lab.masks import mask_positions, mask_types
-from shira_lab.masks.function import accepted, wants_gradient
+from shira_lab.masks.function import STATISTICS, accepted, calibrated_by
 from shira_lab.masks.positions import draw_seed, is_conv1d, layer_seed, shape_of, weight_of
 
 C = TypeVar("C", bound=AdapterConfig)
@@ -62,7 +62,7 @@ def make_adapter(
     path: str,
     base_layer: nn.Module,
     config: AdapterConfig,
-    gradient: Tensor | None,
+    statistic: Tensor | None,
     positions: Tensor | None,
     avoid: Tensor | None = None,
     autocast_adapter_dtype: bool = True,
@@ -73,7 +73,7 @@ def make_adapter(
         path: the layer's path in the model.
         base_layer: the layer, with a weight of shape (m, n).
         config: as :func:`prepare_config` returns it.
-        gradient: (m, n), for masks that rank positions by a gradient.
+        statistic: what :func:`~shira_lab.masks.calibration.calibrate` found for the layer, where the mask wants it.
         positions: (k,), those of a loaded adapter; None asks the mask function.
         avoid: (m, n), not zero at entries that other adapters have taken.
         autocast_adapter_dtype: make the values float32 on a half-precision layer, so that small updates are not rounded
@@ -100,7 +100,7 @@ def make_adapter(
     assert isinstance(config, ShiraConfig)
     k = check_budget(r, shape, f"layer '{path}'")
     if positions is None:
-        positions = draw_positions(path, base_layer, config, gradient, avoid)
+        positions = draw_positions(path, base_layer, config, statistic, avoid)
     positions = positions.to(weight.device)
     values = torch.zeros(k) if config.init_weights else torch.randn(k)
     shira = ShiraAdapter(r, shape, positions, values.to(weight.device, dtype), is_conv1d(base_layer))
@@ -109,7 +109,7 @@ def make_adapter(
 
 
 def draw_positions(
-    path: str, base_layer: nn.Module, config: ShiraConfig, gradient: Tensor | None, avoid: Tensor | None = None
+    path: str, base_layer: nn.Module, config: ShiraConfig, statistic: Tensor | None, avoid: Tensor | None = None
 ) -> Tensor:
     """The sorted positions (k,) that the mask of ``config`` gives the layer at ``path``.
 
@@ -121,17 +121,18 @@ def draw_positions(
             f"`mask_type='{config.mask_type}'` has no function: known are {', '.join(mask_types())}. Set "
             "`config.mask_fn = my_mask_fn`, or register yours with `shira_lab.masks.register_mask`."
         )
-    if wants_gradient(mask_fn) and gradient is None and base_layer.weight.grad is None:
+    wanted = calibrated_by(mask_fn)
+    if wanted and statistic is None and (wanted != "gradient" or base_layer.weight.grad is None):
         raise MaskError(
-            f"`mask_type='{config.mask_type}'` ranks positions by a gradient: pass `calibration=batches` to "
+            f"`mask_type='{config.mask_type}'` ranks positions by {STATISTICS[wanted]}: pass `calibration=batches` to "
             "`get_peft_model` or `add_adapter`."
         )
     offered: dict[str, object] = {}
     if config.random_seed is not None:
         seed = layer_seed(config.random_seed, path) if config.seed_per_layer else config.random_seed
         offered["random_seed"] = seed
-    if gradient is not None:
-        offered["gradient"] = gradient
+    if wanted and statistic is not None:
+        offered[wanted] = statistic
     if avoid is not None:
         offered["avoid"] = avoid
         if not accepted(mask_fn, {"avoid": avoid}):

@@ -58,12 +58,12 @@ def set_mask(
     expect(peft_config, ShiraConfig, "peft_config", "a ShiraConfig, which says where the new mask lies")
     check_known(self.peft_config, [adapter_name])
     layers = {path: layer for path, layer in self.base_model.adapter_layers() if adapter_name in layer.adapters}
-    gradients = self.calibrated(peft_config, calibration, list(layers)) or {}
+    found = self.calibrated(peft_config, calibration, list(layers)) or {}
     base = {path: layer.clean_base_layer() for path, layer in layers.items()}
     config = prepare_config(self.base_model.model, peft_config, list(base.values()))
     taken = taken_entries(self.base_model.model, config.avoid, self.peft_config)
     positions = {
-        path: draw_positions(path, base[path], config, gradients.get(path), taken.get(path)) for path in layers
+        path: draw_positions(path, base[path], config, found.get(path), taken.get(path)) for path in layers
     }
     sizes = {layer: positions[path].numel() for path, layer in layers.items()}
     ask_all(self.base_model.model, AdapterLayer.check_untouched)

@@ -96,14 +96,14 @@ class AdapterModel(nn.Module):
         self,
         name: str,
         config: AdapterConfig,
-        gradients: dict[str, Tensor] | None = None,
+        statistics: dict[str, Tensor] | None = None,
         positions: dict[str, Tensor] | None = None,
         autocast_adapter_dtype: bool = True,
     ) -> None:
         """Put a new adapter on all target layers of ``config``. Everything is made before anything is changed.
 
         Args:
-            gradients: calibrated gradient by layer path, for the masks that need one.
+            statistics: what was calibrated, by layer path, for the masks that need it.
             positions: flat positions by layer path, to use instead of the mask function (loading does).
             autocast_adapter_dtype: keep the adapter's numbers in float32 where the layer's are float16 or bfloat16.
 
@@ -121,7 +121,7 @@ class AdapterModel(nn.Module):
             taken = taken_entries(self.model, config.avoid, self.peft_config)
         made = {
             path: make_adapter(
-                path, base, config, (gradients or {}).get(path), (positions or {}).get(path),
+                path, base, config, (statistics or {}).get(path), (positions or {}).get(path),
                 taken.get(path), autocast_adapter_dtype,
             )
             for path, base in targets.items()

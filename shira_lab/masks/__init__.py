@@ -10,7 +10,7 @@ from shira_lab.masks.function import (
     mask_types,
     register_mask,
 )
-from shira_lab.masks.published import columns_mask, gradient_block_mask, lift_mask, smallest_mask
+from shira_lab.masks.published import columns_mask, gradient_block_mask, lift_mask, smallest_mask, wanda_mask
 from shira_lab.masks.structured import block_mask, row_col_mask, struct_mask
 
 __all__ = [
@@ -32,4 +32,5 @@ __all__ = [
     "smallest_mask",
     "snip_mask",
     "struct_mask",
+    "wanda_mask",
 ]

@@ -1,17 +1,19 @@
-"""Gradients of frozen weights on a few batches, to choose positions by (the paper's Grad and SNIP masks).
+"""What a few batches say of frozen weights, to choose positions by: gradients (the paper's Grad and SNIP masks), or the
+norms of inputs (Wanda).
 
-The paper leaves open how many samples to use and whether the absolute value comes before or after the mean over
-batches. Both are offered, because they choose different positions.
+For gradients the paper leaves open how many samples to use, and whether the absolute value comes before or after the
+mean over batches. Both are offered, because they choose different positions.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from shira_lab.errors import ConfigError, MaskError, expect
+from shira_lab.masks.function import STATISTICS, Statistic
 from shira_lab.masks.positions import weight_of
 
 Reduction = Literal["mean_abs", "abs_mean"]
@@ -29,8 +31,10 @@ def calibrate(
     batches: Iterable[Any],
     reduction: Reduction = "mean_abs",
     loss_fn: LossFn | None = None,
-) -> Gradients:
-    """|G| of the weight of each layer, shape of the weight, over ``batches``.
+    collect: Statistic = "gradient",
+) -> dict[str, Tensor]:
+    """By the path of each layer: |G| of its weight over ``batches``, in the weight's shape, or the norms (n,) of its
+    inputs.
 
     ``mean_abs`` is mean_b |g_b|: entries that matter to any batch. ``abs_mean`` is |mean_b g_b|: entries on whose
     direction the batches agree. g_b is the gradient of the loss of batch b; with batches of one sample it is that
@@ -42,6 +46,8 @@ def calibrate(
     {'0': tensor([[2., 2.]])}
     >>> calibrate(model, ["0"], batches, "abs_mean", loss)
     {'0': tensor([[1., 2.]])}
+    >>> calibrate(model, ["0"], batches, loss_fn=loss, collect="input_norm")
+    {'0': tensor([3.1623, 2.8284])}
 
     Args:
         model: the base model; it is put in eval mode meanwhile, and its modes, gradients and flags come back as they
@@ -51,20 +57,30 @@ def calibrate(
             ``loss_fn`` takes.
         reduction: "mean_abs" or "abs_mean".
         loss_fn: ``loss_fn(model, batch) -> scalar``, for models without a ``loss``.
+        collect: "gradient", or "input_norm": ||x_j|| of each input j of a layer, over all its tokens. Padding counts
+            like any token, so give samples one by one. There is no backward pass, and no ``reduction``.
 
     Raises:
-        ConfigError: for an unknown reduction.
+        ConfigError: for an unknown reduction or statistic.
         MaskError: when there are no batches, or a gradient is not finite.
     """
     if reduction not in get_args(Reduction):
         raise ConfigError(f"`reduction` should be 'mean_abs' or 'abs_mean'; got {reduction!r}.")
-    sums: Gradients = {}
-    count = 0
-    with batch_gradients(model, paths, batches, loss_fn) as gradients:
-        for gradient in gradients:
-            add_up(sums, gradient, reduction)
+    if collect not in STATISTICS:
+        raise ConfigError(f"`collect` should be 'gradient' or 'input_norm'; got {collect!r}.")
+    sums: dict[str, Tensor] = {}
+    count, paths = 0, list(paths)
+    collected = batch_gradients if collect == "gradient" else _batch_squares
+    with collected(model, paths, batches, loss_fn) as found:
+        for one in found:
+            add_up(sums, one, reduction)
             count += 1
-    return reduced(sums, count)
+    means = reduced(sums, count)
+    if collect == "gradient":
+        return means
+    if missed := [path for path in paths if path not in means]:
+        raise MaskError(f"No calibration batch reached layer '{missed[0]}': give more batches, or leave the layer out.")
+    return {path: (count * mean).sqrt() for path, mean in means.items()}
 
 
 @contextmanager
@@ -84,9 +100,6 @@ def batch_gradients(
     Raises:
         as :func:`calibrate`.
     """
-    expect(batches, Iterable, "calibration", "a list of batches", MaskError)  # type: ignore[type-abstract]
-    if loss_fn is not None and not callable(loss_fn):
-        raise ConfigError(f"`loss_fn` should be a function (model, batch) -> loss; got {loss_fn!r}.")
     weights = {path: weight_of(_module(model, path)) for path in paths}
 
     def gradients(batch: Any) -> Gradients:
@@ -96,8 +109,31 @@ def batch_gradients(
             weight.grad = None
         return found
 
-    with _only_trainable(model, weights.values()):
+    with _calibrating(model, batches, loss_fn, weights.values()):
         yield map(gradients, batches)
+
+
+@contextmanager
+def _batch_squares(
+    model: nn.Module, paths: Iterable[str], batches: Iterable[Any], loss_fn: LossFn | None
+) -> Iterator[Iterator[dict[str, Tensor]]]:
+    """Inside, an iterator over the sums over tokens of x_j^2, (n,) for each layer, of one batch after the other."""
+    squares: dict[str, Tensor] = {}
+
+    def look(path: str, x: Tensor) -> None:
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        squares[path] = squares.get(path, 0) + x.square().flatten(0, -2).sum(0)
+
+    def forward(batch: Any) -> dict[str, Tensor]:
+        squares.clear()
+        _loss(model, batch, loss_fn)
+        return squares
+
+    with _calibrating(model, batches, loss_fn), torch.no_grad(), ExitStack() as hooks:
+        for path in paths:
+            hook = _module(model, path).register_forward_pre_hook(lambda _, x, path=path: look(path, x[0].detach()))
+            hooks.callback(hook.remove)
+        yield map(forward, batches)
 
 
 def add_up(sums: Gradients, gradients: Gradients, reduction: Reduction) -> None:
@@ -128,7 +164,7 @@ def reduced(sums: Gradients, count: int) -> Gradients:
         raise MaskError("`calibration` has no batches; give at least one.")
     for path, total in sums.items():
         if not bool(total.isfinite().all()):
-            raise MaskError(f"The calibration gradient of layer '{path}' is not finite; check the batches' loss.")
+            raise MaskError(f"What calibration found for layer '{path}' is not finite; check the batches' loss.")
     return {path: (total / count).abs() for path, total in sums.items()}
 
 
@@ -142,8 +178,11 @@ def _module(model: nn.Module, path: str) -> nn.Module:
 
 
 @contextmanager
-def _only_trainable(model: nn.Module, weights: Iterable[Tensor]) -> Iterator[None]:
+def _calibrating(model: nn.Module, batches: object, loss_fn: object, weights: Iterable[Tensor] = ()) -> Iterator[None]:
     """Inside, the model is in eval mode and only ``weights`` take gradients; then all is as it was."""
+    expect(batches, Iterable, "calibration", "a list of batches", MaskError)  # type: ignore[type-abstract]
+    if loss_fn is not None and not callable(loss_fn):
+        raise ConfigError(f"`loss_fn` should be a function (model, batch) -> loss; got {loss_fn!r}.")
     flags = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
     modes = [(module, module.training) for module in model.modules()]
     try:

@@ -9,7 +9,7 @@ entry in the menus.
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, Literal
 
 from torch import Tensor, nn
 
@@ -19,6 +19,9 @@ from shira_lab.masks.check import check_mask
 from shira_lab.masks.positions import from_mask, shape_of, to_mask, weight_of
 
 MaskFn = Callable[..., Tensor]
+#: What a mask can be calibrated by, see :func:`shira_lab.calibrate`; what each is, for messages.
+Statistic = Literal["gradient", "input_norm"]
+STATISTICS: Final[dict[Statistic, str]] = {"gradient": "a gradient", "input_norm": "the norms of its inputs"}
 
 _BUILT_IN: dict[str, MaskFn] = {}
 _REGISTERED: dict[str, MaskFn] = {}
@@ -110,13 +113,14 @@ def accepted(mask_fn: MaskFn, offered: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in offered.items() if name in names}
 
 
-def wants_gradient(mask_fn: MaskFn) -> bool:
-    """Whether the function has a parameter named ``gradient``: such a mask is calibrated on data.
+def calibrated_by(mask_fn: MaskFn | None) -> Statistic | None:
+    """What the function wants of data, by the name of its parameter: "gradient", "input_norm", or None for nothing.
 
-    >>> wants_gradient(lambda base_layer, r, gradient: ...)
-    True
+    >>> calibrated_by(lambda base_layer, r, gradient: ...)
+    'gradient'
     """
-    return "gradient" in inspect.signature(mask_fn).parameters
+    parameters = inspect.signature(mask_fn).parameters if mask_fn else ()
+    return next((name for name in STATISTICS if name in parameters), None)
 
 
 def built_in(positions: Callable[..., Tensor]) -> MaskFunction:
@@ -161,7 +165,8 @@ def register_mask(name: str) -> Callable[[MaskFn], MaskFn]:
     """Decorator: make ``mask_fn(base_layer, r, **kwargs)`` the mask type ``name``. Running it again replaces it.
 
     What the function returns is validated each time it makes a mask; see :func:`shira_lab.masks.check_mask`. A function
-    that has a parameter named ``gradient`` is calibrated on data like the built-in gradient mask.
+    that has a parameter named ``gradient`` or ``input_norm`` is calibrated on data like the built-in gradient and Wanda
+    masks.
 
     >>> @register_mask("first")
     ... def first_mask(base_layer, r, **kwargs):

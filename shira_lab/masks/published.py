@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from shira_lab.errors import MaskError, check_positive
 from shira_lab.masks.function import budget_of, built_in
 from shira_lab.masks.positions import seeded, shape_of, weight_of
-from shira_lab.masks.scores import finite, gradient_score, magnitude_score, top_positions
+from shira_lab.masks.scores import finite, gradient_score, magnitude_score, top_positions, wanda_score
 
 
 @built_in
@@ -57,6 +57,32 @@ def lift_mask(
     wide = weight.to(torch.promote_types(weight.dtype, torch.float32))
     u, s, vh = torch.linalg.svd(wide, full_matrices=False)
     return _best(base_layer, r, ((u[:, :rank] * s[:rank]) @ vh[:rank]).abs(), avoid)
+
+
+@built_in
+def wanda_mask(
+    base_layer: nn.Module, r: int, input_norm: Tensor | None = None, avoid: Tensor | None = None, **kwargs: Any
+) -> Tensor:
+    """Wanda (arXiv 2306.11695): the r(m + n) largest |W_ij| ||x_j||; of equal ones, the first in row-major order.
+
+    Wanda keeps such entries when it prunes, so many in each row. Here all entries of the layer compete, as in the other
+    masks.
+
+    >>> layer = nn.Linear(4, 2)
+    >>> layer.weight.data = torch.tensor([[9.0, -8, 1, 1], [7, -1, 6, 5]])
+    >>> wanda_mask(layer, r=1, input_norm=torch.tensor([1.0, 1, 9, 1]))
+    tensor([[1., 1., 1., 0.],
+            [1., 0., 1., 1.]])
+
+    Args:
+        base_layer, r: a linear layer, and its budget r(m + n).
+        input_norm: ||x_j|| of each input, shape (n,); :func:`shira_lab.calibrate` makes it from batches.
+        avoid: a mask (m, n) of entries that stay out.
+
+    Raises:
+        MaskError: when the norms are missing, not finite, or not n.
+    """
+    return _best(base_layer, r, wanda_score(base_layer, input_norm), avoid)
 
 
 @built_in

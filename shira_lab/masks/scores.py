@@ -1,4 +1,5 @@
-"""What positions are ranked by: |W|, |G| or |W * G| of each entry ("Sparse High Rank Adapters", section 3.1).
+"""What positions are ranked by: |W|, |G| or |W * G| of each entry ("Sparse High Rank Adapters", section 3.1), or
+|W_ij| ||x_j|| (Wanda).
 
 A mask takes the k largest scores of its layer.
 """
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from shira_lab.errors import MaskError, expect
-from shira_lab.masks.positions import weight_of
+from shira_lab.masks.positions import is_conv1d, weight_of
 
 
 def magnitude_score(base_layer: nn.Module, gradient: Tensor | None = None) -> Tensor:
@@ -38,10 +39,28 @@ def snip_score(base_layer: nn.Module, gradient: Tensor | None = None) -> Tensor:
     >>> snip_score(layer, gradient=torch.tensor([[0.5, -4.0]]))
     tensor([[1.5000, 8.0000]])
     """
-    gradient = _calibrated(base_layer, gradient)
-    weight = weight_of(base_layer).detach()
-    weight = weight.to(torch.promote_types(weight.dtype, torch.float32))  # products of half precision underflow
-    return finite((weight * gradient).abs(), "|W * G|")
+    return finite((_wide(base_layer) * _calibrated(base_layer, gradient)).abs(), "|W * G|")
+
+
+def wanda_score(base_layer: nn.Module, input_norm: Tensor | None = None) -> Tensor:
+    """|W_ij| ||x_j||, Wanda's score: how much of an output the entry makes, given the norm (n,) of each input j.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> layer.weight.data = torch.tensor([[3.0, -2.0]])
+    >>> wanda_score(layer, input_norm=torch.tensor([1.0, 4.0]))
+    tensor([[3., 8.]])
+    """
+    weight = _wide(base_layer)
+    n = weight.shape[0 if is_conv1d(base_layer) else 1]
+    if not isinstance(input_norm, Tensor):
+        raise MaskError(
+            "A Wanda mask needs the norms of the layer's inputs: pass `calibration=` batches to `get_peft_model`, or "
+            "give `input_norm=` to the mask function."
+        )
+    if input_norm.shape != (n,):
+        raise MaskError(f"`input_norm` has shape {tuple(input_norm.shape)}; expected one norm for each input, ({n},).")
+    norms = finite(input_norm.detach(), "`input_norm`").to(weight.device)
+    return finite(weight.abs() * (norms[:, None] if is_conv1d(base_layer) else norms), "|W| ||x||")
 
 
 def finite(score: Tensor, what: str) -> Tensor:
@@ -80,6 +99,12 @@ def top_positions(score: Tensor, k: int) -> Tensor:
     above = candidates[values > threshold]
     ties = candidates[values == threshold][: k - above.numel()]
     return torch.cat([above, ties]).sort().values
+
+
+def _wide(base_layer: nn.Module) -> Tensor:
+    """W in float32 at least: products of half precision underflow."""
+    weight = weight_of(base_layer).detach()
+    return weight.to(torch.promote_types(weight.dtype, torch.float32))
 
 
 def _probable_lower_bound(flat: Tensor, k: int, sample_size: int = 1 << 14) -> Tensor:

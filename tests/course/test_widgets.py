@@ -173,7 +173,9 @@ def test_gradient_masks_ask_for_batches_or_use_them() -> None:
 
     without = MaskExplorer(Squared(), r=1, mask_type="gradient")
     assert "MaskExplorer(model, calibration=batches)" in without.status.value
-    assert MaskExplorer(Squared(), r=1, mask_type="snip", calibration=[{"x": torch.ones(2, 6)}]).positions.numel() == 11
+    for mask_type in ("snip", "wanda"):
+        app = MaskExplorer(Squared(), r=1, mask_type=mask_type, calibration=[{"x": torch.ones(2, 6)}])
+        assert app.positions.numel() == 11
 
 
 def test_a_model_that_carries_adapters_shows_its_own_layers(model: nn.Module) -> None:

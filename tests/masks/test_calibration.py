@@ -74,7 +74,7 @@ def test_it_works_under_no_grad_on_batches_of_a_language_model() -> None:
     torch.testing.assert_close(found, torch.autograd.grad(model(**batch).loss, weight)[0].abs())
 
 
-@pytest.mark.parametrize("mask_type", ["gradient", "snip"])
+@pytest.mark.parametrize("mask_type", ["gradient", "snip", "wanda"])
 def test_masks_are_calibrated_on_the_base_model_whatever_is_active(mask_type: str) -> None:
     batch = {"input_ids": tokens(), "labels": tokens()}
     config = ShiraConfig(r=1, target_modules=["fc1"], mask_type=mask_type)
@@ -84,6 +84,19 @@ def test_masks_are_calibrated_on_the_base_model_whatever_is_active(mask_type: st
     beside.add_adapter("second", config, calibration=[batch])
     for one, two in zip(layers(alone), [layer for layer in layers(beside) if "second" in layer.adapters], strict=True):
         assert torch.equal(one.adapters["default"].positions, two.adapters["second"].positions)
+
+
+def test_norms_of_inputs_leave_the_model_as_before(batches: list[Tensor]) -> None:
+    model = MLP().train()
+    model.lin1.weight.grad = torch.ones(20, 20)
+    before = snapshot(model)
+    found = calibrate(model, ["lin0"], batches, loss_fn=mean_square, collect="input_norm")["lin0"]
+    torch.testing.assert_close(found, torch.cat(batches).norm(dim=0))
+    assert same_bits(before, snapshot(model)) and torch.equal(model.lin1.weight.grad, torch.ones(20, 20))
+    assert model.training and not model.lin0._forward_pre_hooks
+    with pytest.raises(RuntimeError):
+        calibrate(model, ["lin0"], [torch.ones(2, 3)], loss_fn=mean_square, collect="input_norm")
+    assert model.training and not model.lin0._forward_pre_hooks
 
 
 def test_ready_made_gradients_may_be_given() -> None:
@@ -108,9 +121,29 @@ ERRORS: Mapping[str, tuple[type[Exception], object]] = {
         ConfigError,
         lambda m: calibrate(m, ["lin1"], [{"x": torch.randn(2, 10)}]),
     ),
-    "The calibration gradient of layer 'lin1' is not finite; check the batches' loss": (
+    "What calibration found for layer 'lin1' is not finite; check the batches' loss": (
         MaskError,
         lambda m: calibrate(m, ["lin1"], [torch.full((2, 10), torch.nan)], loss_fn=mean_square),
+    ),
+    "What calibration found for layer 'lin0' is not finite; check the batches": (
+        MaskError,
+        lambda m: calibrate(m, ["lin0"], [torch.full((2, 10), torch.inf)], "mean_abs", mean_square, "input_norm"),
+    ),
+    "`calibration` has no batches; give at least one.": (
+        MaskError,
+        lambda m: calibrate(m, ["lin1"], [], collect="input_norm"),
+    ),
+    "No calibration batch reached layer 'lin2': give more batches, or leave the layer out": (
+        MaskError,
+        lambda m: calibrate(m, ["lin2"], [torch.ones(2, 10)], "mean_abs", lambda m, x: m.lin0(x).sum(), "input_norm"),
+    ),
+    "`collect` should be 'gradient' or 'input_norm'; got 'loss'": (
+        ConfigError,
+        lambda m: calibrate(m, ["lin1"], [1], collect="loss"),
+    ),
+    "`mask_type='wanda'` ranks positions by the norms of its inputs: pass `calibration=batches`": (
+        MaskError,
+        lambda m: get_peft_model(m, ShiraConfig(r=1, target_modules=["lin1"], mask_type="wanda")),
     ),
     "`mask_type='snip'` ranks positions by a gradient: pass `calibration=batches`": (
         MaskError,

@@ -20,7 +20,7 @@ from shira_lab.masks.positions import from_indices
 from shira_lab.masks.scores import _probable_lower_bound
 
 TYPES = masks.mask_types()
-NESTED = ("random", "magnitude", "gradient", "snip", "struct", "smallest", "columns", "gradient_block")
+NESTED = ("random", "magnitude", "gradient", "snip", "struct", "smallest", "wanda", "columns", "gradient_block")
 
 
 def linear(m: int, n: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> nn.Linear:
@@ -32,10 +32,10 @@ def linear(m: int, n: int, dtype: torch.dtype = torch.float32, seed: int = 0) ->
     return layer
 
 
-def mask(name: str, layer: nn.Linear, r: int, seed: int = 3) -> Tensor:
+def mask(name: str, layer: nn.Module, r: int, seed: int = 3) -> Tensor:
     mask_fn = masks.find_mask(name)
     assert mask_fn is not None
-    return mask_fn(layer, r, random_seed=seed)
+    return mask_fn(layer, r, random_seed=seed, input_norm=torch.linspace(0.5, 2, getattr(layer, "in_features", 0)))
 
 
 @st.composite

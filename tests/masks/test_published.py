@@ -6,9 +6,11 @@ import scipy.linalg
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import FLOATS, tiny_opt, tokens
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
-from shira_lab import ShiraConfig, get_peft_model, spectrum
+from shira_lab import ShiraConfig, calibrate, get_peft_model, spectrum
 from shira_lab.budget import max_r, num_params
 from shira_lab.errors import MaskError
 from shira_lab.masks import (
@@ -19,6 +21,7 @@ from shira_lab.masks import (
     mask_types,
     register_mask,
     smallest_mask,
+    wanda_mask,
 )
 
 
@@ -78,6 +81,74 @@ def test_lift_names_a_weight_that_is_not_finite() -> None:
         lift_mask(layer, 2)
 
 
+@given(sizes(), st.sampled_from(FLOATS), st.integers(0, 5))
+def test_wanda_takes_the_largest_products_of_weight_and_input_norm(
+    size: tuple[int, int, int], dtype: torch.dtype, unused: int
+) -> None:
+    m, n, r = size
+    layer = linear(m, n).to(dtype)
+    norms = torch.rand(n, generator=torch.Generator().manual_seed(r)) + 0.1
+    norms[:unused] = 0  # inputs that no batch has used
+    score = (layer.weight.detach().double() * norms.double()).abs()
+    chosen = wanda_mask(layer, r, input_norm=norms).bool()
+    assert int(chosen.sum()) == num_params(r, (m, n))
+    left_out = score.masked_fill(chosen, 0).max()
+    assert score[chosen].min() >= left_out * (1 - 1e-6)
+
+
+def test_wanda_with_equal_inputs_is_magnitude() -> None:
+    layer = linear(12, 18)
+    assert torch.equal(wanda_mask(layer, 2, input_norm=torch.full((18,), 3.0)), magnitude_mask(layer, 2))
+
+
+def test_wanda_measures_the_inputs_of_a_conv1d_whose_weight_is_stored_as_in_out() -> None:
+    layer, norms = linear(12, 18), torch.rand(18)
+    stored = Conv1D(12, 18)
+    stored.weight.data = layer.weight.detach().t().contiguous()
+    assert torch.equal(wanda_mask(stored, 2, input_norm=norms).t(), wanda_mask(layer, 2, input_norm=norms))
+
+
+def test_wanda_on_batches_is_what_plain_hooks_find_in_float64() -> None:
+    model = tiny_opt().double().eval()
+    batches = [{"input_ids": tokens(), "labels": tokens()}, {"input_ids": tokens()[:1, :3], "labels": tokens()[:1, :3]}]
+    seen: dict[str, list[Tensor]] = {}
+    hooks = [
+        module.register_forward_hook(lambda _, inputs, __, path=path: seen.setdefault(path, []).append(inputs[0]))
+        for path, module in model.named_modules()
+        if path.endswith((".fc1", ".q_proj"))
+    ]
+    with torch.no_grad():
+        for batch in batches:
+            model(**batch)
+    for hook in hooks:
+        hook.remove()
+    norms = {path: torch.cat([x.flatten(0, -2) for x in inputs]).norm(dim=0) for path, inputs in seen.items()}
+    found = calibrate(model, list(norms), batches, collect="input_norm")
+    assert found.keys() == norms.keys()
+    for path in norms:
+        torch.testing.assert_close(found[path], norms[path])
+
+    config = ShiraConfig(r=1, target_modules=["fc1", "q_proj"], mask_type="wanda")
+    adapted = get_peft_model(model, config, calibration=batches)
+    for path, layer in adapted.base_model.adapter_layers():
+        score = layer.base_layer.weight.abs() * norms[path]
+        positions = layer.adapters["default"].positions
+        assert torch.equal(positions, score.flatten().topk(len(positions)).indices.sort().values)
+
+
+@pytest.mark.parametrize(
+    "norms, message",
+    [
+        (None, "A Wanda mask needs the norms of the layer's inputs: pass `calibration=` batches to"),
+        (torch.ones(12), r"`input_norm` has shape \(12,\); expected one norm for each input, \(18,\)\."),
+        (torch.full((18,), torch.inf), "`input_norm` holds NaN or infinite values; positions cannot be ranked by it"),
+    ],
+)
+def test_wanda_says_which_norms_it_needs(norms: Tensor | None, message: str) -> None:
+    with pytest.raises(MaskError, match=message):
+        wanda_mask(linear(12, 18), 2, input_norm=norms)
+
+
 @given(sizes(), st.integers(0, 2**31))
 def test_columns_are_whole_but_for_one_and_bound_the_rank(size: tuple[int, int, int], seed: int) -> None:
     m, n, r = size
@@ -123,12 +194,13 @@ def test_a_block_has_a_side() -> None:
         gradient_block_mask(linear(6, 6), 1, gradient=torch.ones(6, 6), block_size=0)
 
 
-@pytest.mark.parametrize("mask_type", ["smallest", "lift", "columns", "gradient_block"])
+@pytest.mark.parametrize("mask_type", ["smallest", "lift", "wanda", "columns", "gradient_block"])
 def test_a_config_knows_each_by_its_name(mask_type: str) -> None:
     assert mask_type in mask_types()
     model = nn.Sequential(linear(12, 18))
     config = ShiraConfig(r=2, target_modules=["0"], mask_type=mask_type, random_seed=0)
-    adapted = get_peft_model(model, config, calibration={"0": torch.rand(12, 18)})
+    statistic = torch.rand(18) if mask_type == "wanda" else torch.rand(12, 18)
+    adapted = get_peft_model(model, config, calibration={"0": statistic})
     assert adapted.get_nb_trainable_parameters()[0] == 60
     with pytest.raises(MaskError, match="is built in; choose another name"):
         register_mask(mask_type)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import same_bits, snapshot, tiny_opt
+from tiny import layers, same_bits, snapshot, tiny_opt
 from tiny_lm import tiny_lm, tokenizer
 from transformers import OPTForCausalLM
 
@@ -73,6 +73,13 @@ def test_a_seed_that_was_drawn_is_recorded_and_repeats_the_run() -> None:
     drawn = run(dataclasses.replace(SHORT, mask_type="random", steps=2, seed=None))
     assert drawn.history.settings.seed is not None
     assert same_bits(learned(drawn), learned(run(drawn.history.settings)))
+
+
+def test_a_mask_by_the_norms_of_inputs_is_calibrated_on_the_runs_texts() -> None:
+    few, other = (run(dataclasses.replace(SHORT, mask_type="wanda", steps=1, seed=seed)) for seed in (0, 1))
+    assert few.history.status == "finished"
+    chosen = [torch.cat([layer.adapters["default"].positions for layer in layers(one.model)]) for one in (few, other)]
+    assert not torch.equal(*chosen)
 
 
 @pytest.mark.parametrize("method, mask_type", [("shira", "gradient"), ("lora", ""), ("full", "")])

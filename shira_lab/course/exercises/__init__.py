@@ -14,12 +14,15 @@ from shira_lab.course.exercises.choosing import OPPOSED
 from shira_lab.course.exercises.comparisons import COMPARE_SEEDS
 from shira_lab.course.exercises.exact_merge import EXACT_MERGE
 from shira_lab.course.exercises.exercise import Exercise, Solution, Verdict
+from shira_lab.course.exercises.fair_race import FAIR_RACE
 from shira_lab.course.exercises.fine_tune import TRAINED_NUMBERS
 from shira_lab.course.exercises.fusion import FUSE, SECOND_CONFIG
 from shira_lab.course.exercises.magnitude import MAGNITUDE
 from shira_lab.course.exercises.masks import DISJOINT
 from shira_lab.course.exercises.own_masks import OWN_MASKS
+from shira_lab.course.exercises.own_text import OWN_TEXT
 from shira_lab.course.exercises.rank import RANK_BOUND, REPAIRED_MAGNITUDE
+from shira_lab.course.exercises.scales import BEST_SCALES
 from shira_lab.course.exercises.speed import SAMPLED_GRADIENT
 from shira_lab.course.exercises.start_here import FULL_RANK
 from shira_lab.course.exercises.sure_rank import ALWAYS_FULL_RANK, FEWEST
@@ -37,7 +40,9 @@ EXERCISES = {
         RANK_BOUND,
         REPAIRED_MAGNITUDE,
         TRAINED_NUMBERS,
+        OWN_TEXT,
         COMPARE_SEEDS,
+        FAIR_RACE,
         OPPOSED,
         MAGNITUDE,
         BLOCK,
@@ -47,6 +52,7 @@ EXERCISES = {
         EXACT_MERGE,
         SECOND_CONFIG,
         FUSE,
+        BEST_SCALES,
         SAMPLED_GRADIENT,
         MASK_POSITIONS,
         ADD_SPARSE,

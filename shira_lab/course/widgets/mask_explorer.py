@@ -19,7 +19,7 @@ class MaskExplorer(LayerApp):
     Args:
         model: any model with linear layers, with or without adapters.
         show: the controls to be seen, out of layer, mask_type, r and random_seed; None for all.
-        calibration: batches for the masks that rank positions by a gradient.
+        calibration: batches for the masks that rank positions by data.
         state: initial ``layer``, ``mask_type``, ``r``, ``random_seed``: attributes that can be set at any time.
     """
 

@@ -30,7 +30,7 @@ class MaskOverlap(App):
     Args:
         model: any model with linear layers, with or without adapters.
         show: the controls to be seen, out of ``controls_offered``; None for all.
-        calibration: batches for the masks that rank positions by a gradient.
+        calibration: batches for the masks that rank positions by data.
         state: initial values of the traits below: those of each mask, ``seed_per_layer`` of both, and the ``view``,
             "over each other" or "side by side".
     """

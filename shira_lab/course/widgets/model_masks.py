@@ -1,7 +1,6 @@
-"""The masks of one model: any type on any linear layer, with gradients calibrated when a mask first asks for them."""
+"""The masks of one model: any type on any linear layer, calibrated when a mask first asks for it."""
 
 from collections.abc import Iterable
-from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from shira_lab.budget import Shape
 from shira_lab.errors import ConfigError
 from shira_lab.masks import mask_types
 from shira_lab.masks.calibration import calibrate
-from shira_lab.masks.function import wants_gradient
+from shira_lab.masks.function import STATISTICS, Statistic, calibrated_by
 from shira_lab.masks.positions import shape_of
 
 
@@ -23,7 +22,7 @@ class ModelMasks:
 
     Args:
         model: any model with linear layers, with or without adapters.
-        calibration: batches for the masks that rank positions by a gradient.
+        calibration: batches for the masks that rank positions by data.
 
     Attributes:
         layers: the linear layers by path, adapted ones as their base, the output layer left out.
@@ -32,6 +31,7 @@ class ModelMasks:
     def __init__(self, model: nn.Module, calibration: Iterable[Any] | None = None) -> None:
         self._model = model.get_base_model() if isinstance(model, PeftModel) else model
         self._calibration = calibration
+        self._statistics: dict[Statistic, dict[str, Tensor]] = {}
         self.layers = adaptable_layers(model)
 
     @property
@@ -48,21 +48,22 @@ class ModelMasks:
         """The sorted positions (k,) that ``config`` gives the layer.
 
         Raises:
-            ConfigError: when the mask ranks positions by a gradient, and there are no batches for it.
+            ConfigError: when the mask ranks positions by data, and there are no batches for it.
             ShiraError: when the mask cannot be made.
         """
-        wanted = config.mask_fn is not None and wants_gradient(config.mask_fn)
+        wanted = calibrated_by(config.mask_fn)
         if wanted and self._calibration is None:
             raise ConfigError(
-                f"The {config.mask_type} mask ranks positions by a gradient: give batches, as in "
+                f"The {config.mask_type} mask ranks positions by {STATISTICS[wanted]}: give batches, as in "
                 "MaskExplorer(model, calibration=batches)."
             )
-        return draw_positions(layer, self.layers[layer], config, self._gradients[layer] if wanted else None)
+        return draw_positions(layer, self.layers[layer], config, self._found(wanted)[layer] if wanted else None)
 
-    @cached_property
-    def _gradients(self) -> dict[str, Tensor]:
-        assert self._calibration is not None
-        return calibrate(self._model, self.layers, self._calibration)
+    def _found(self, wanted: Statistic) -> dict[str, Tensor]:
+        if wanted not in self._statistics:
+            assert self._calibration is not None
+            self._statistics[wanted] = calibrate(self._model, self.layers, self._calibration, collect=wanted)
+        return self._statistics[wanted]
 
     def check_layer(self, layer: str, field: str = "layer") -> str:
         """Return the path if it is one of a linear layer; else a ConfigError names those that are."""

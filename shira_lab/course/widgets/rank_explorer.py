@@ -24,7 +24,7 @@ from shira_lab.course.widgets.ranks_table import LORA, ranks_table
 from shira_lab.course.widgets.resting import Step, WhenResting
 from shira_lab.errors import ConfigError
 from shira_lab.masks import find_mask, mask_types
-from shira_lab.masks.function import wants_gradient
+from shira_lab.masks.function import calibrated_by
 
 SHAPES = ("192x192", "768x192", "192x768", "768x768", "3072x768", "768x3072")
 #: Sum of m * n * min(m, n) over the masks up to which singular values are computed at once, in about 20 ms.
@@ -161,8 +161,8 @@ class RankExplorer(App):
         """The budget at once; masks and their singular values, where they take long, when the slider rests."""
         (m, n), k = self.size, num_params(self.r, self.size)
         self.status.say(
-            f"Each update has r(m + n) = {self.r} * ({m} + {n}) = {k:,} numbers, {density(self.r, self.size):.2%} of "
-            f"the weight. Full rank is {min(m, n)}."
+            f"Each update has r(m + n) = {self.r} * ({m} + {n}) = {k:,} trainable parameters, "
+            f"{density(self.r, self.size):.2%} of the weight. Full rank is {min(m, n)}."
         )
         entries, steps = m * n * len(split_names(self.mask_types)), self._steps()
         if entries <= COUNTED_AT_ONCE:
@@ -217,5 +217,5 @@ def _size(shape: str) -> Shape:
 
 
 def _without_data() -> tuple[str, ...]:
-    """The mask types that rank positions by no gradient."""
-    return tuple(name for name in mask_types() if (mask_fn := find_mask(name)) and not wants_gradient(mask_fn))
+    """The mask types that need no data."""
+    return tuple(name for name in mask_types() if calibrated_by(find_mask(name)) is None)
