@@ -6,9 +6,10 @@ as numbers only: safetensors, or a pickle that may hold nothing else; code that 
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from importlib.resources import as_file, files
@@ -29,12 +30,13 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from shira_lab.adapters.config import AdapterConfig
+from shira_lab.adapters.model import PeftModel
 from shira_lab.analysis.costs import in_units
-from shira_lab.errors import ShiraError
+from shira_lab.errors import ShiraError, StorageError, check_path
 from shira_lab.models.converted import converted, digest_of
 from shira_lab.models.download import HubTrouble, Progress, fetch
 from shira_lab.models.packaged import PACKAGED, is_converted, packaged
-from shira_lab.models.whole import is_whole
 
 EMBEDDED = "embedded"
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # the first kind that a repository has is taken
@@ -43,6 +45,8 @@ INSTEAD = (
     "What needs no network: 'embedded', the model inside the package; 'smollm2-135m', which another package brings; "
     "the folder of a saved model."
 )
+# Each line is one way to write a tokenizer down; a name with * stands for any file that matches.
+TOKENIZERS = (("tokenizer.json",), ("*.model",), ("vocab.txt",), ("vocab.json", "merges.txt"))
 
 
 class HubError(ShiraError):
@@ -75,10 +79,30 @@ def load_model(
             model, tokenizer = _load(folder)
     else:
         model, tokenizer = _load(
-            _folder(name, on_progress) or _cached(str(name), is_whole) or _download(str(name), _usable, on_progress)
+            _folder(name, on_progress) or _cached(str(name), _is_whole) or _download(str(name), _usable, on_progress)
         )
     model.name_or_path = str(name)  # what an adapter notes as its model: not a folder of the cache
     return model, tokenizer
+
+
+class AutoPeftModelForCausalLM:
+    """An adapter and the model that its config names, loaded in one call, under PEFT's name."""
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, adapter_name: str = "default", **loading: Any) -> PeftModel:
+        """The adapter in ``folder`` on its base model, which is in float32 on the CPU.
+
+        Args:
+            loading: further arguments of :meth:`PeftModel.from_pretrained`.
+
+        Raises:
+            ShiraError: when the config names no model, or it cannot be loaded, or the adapter does not fit it.
+        """
+        config = loading.get("config") or AdapterConfig.from_pretrained(check_path(folder, "folder"))
+        name = config.base_model_name_or_path
+        if name is None:
+            raise StorageError(f"The adapter in {folder} does not name its model. Load it, then use PeftModel.")
+        return PeftModel.from_pretrained(load_model(name)[0], folder, adapter_name, **loading)
 
 
 def is_here(name: str | Path) -> bool:
@@ -90,7 +114,7 @@ def is_here(name: str | Path) -> bool:
     path = _as_path(name)
     if name in PACKAGED:
         return is_converted(str(name))
-    return name == EMBEDDED or path.is_dir() or _is_gguf(path) or _cached(str(name), is_whole) is not None
+    return name == EMBEDDED or path.is_dir() or _is_gguf(path) or _cached(str(name), _is_whole) is not None
 
 
 def load_config(name: str | Path = EMBEDDED) -> PreTrainedConfig:
@@ -168,6 +192,33 @@ def _cached(name: str, enough: Callable[[Path], bool]) -> Path | None:
     except LocalEntryNotFoundError:
         return None
     return folder if enough(folder) else None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a folder of the cache has configuration, tokenizer and all weights, or only a part of a download.
+
+    A link that leads nowhere is no file.
+    """
+    return (
+        (folder / "config.json").is_file()
+        and any(_all_there(folder, kind) for kind in TOKENIZERS)
+        and any(_has_weights(folder, name) for name in ("model.safetensors", "pytorch_model.bin"))
+    )
+
+
+def _has_weights(folder: Path, name: str) -> bool:
+    """Whether the weights are there in one file, or in every file that their index lists."""
+    if (folder / name).is_file():
+        return True
+    try:
+        index = json.loads((folder / f"{name}.index.json").read_text(encoding="utf-8"))
+        return _all_there(folder, set(index["weight_map"].values()))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # no index, or half of one
+        return False
+
+
+def _all_there(folder: Path, names: Iterable[str]) -> bool:
+    return all(any(file.is_file() for file in folder.glob(name)) for name in names)
 
 
 def _download(name: str, choose: Callable[[Sequence[str]], Sequence[str]], on_progress: Progress | None = None) -> Path:

@@ -54,7 +54,7 @@ def test_without_the_package_a_sentence_has_the_line_that_installs_it(capsys: py
         with pytest.raises(MissingExtra) as error:
             ask(NAME)
         assert str(error.value) == NOT_INSTALLED
-    assert main(["tell", "--model", NAME]) == 2
+    assert main(["generate", "--model", NAME]) == 2
     assert capsys.readouterr().err == f"shira-lab: {NOT_INSTALLED}\n"
 
 
