@@ -1,4 +1,4 @@
-"""What is done to all adapted layers of a model at once, beside training: off and on, scaled, merged, taken off.
+"""What is done to all adapted layers of a model at once: switch them off and on, scale, merge, remove the adapters.
 
 These functions are methods of :class:`~shira_lab.adapters.tuner.AdapterModel`. Each asks all layers first whether they
 can do it, so it happens on all of them or on none.

@@ -1,7 +1,7 @@
 """What a mask function is: ``mask_fn(base_layer, r, **kwargs) -> mask``, PEFT's signature for SHiRA.
 
 The built-in ones are written as the sorted positions of their ones; :class:`MaskFunction` turns them into dense masks
-for whoever calls them, and lets the adapter layer skip the dense mask. Your own function is plain Python; what it
+for callers, and lets the adapter layer skip the dense mask. Your own function is plain Python; what it
 returns is validated before anything is built on it. A function with a name is a ``mask_type`` of the config and an
 entry in the menus.
 """
@@ -45,7 +45,7 @@ class MaskFunction:
 
 
 def budget_of(base_layer: nn.Module, r: int, avoid: Tensor | None = None, layer: str | None = None) -> int:
-    """r(m + n) for this layer, or an error that names the largest r with room beside the mask ``avoid``.
+    """r(m + n) for this layer, or an error that names the largest r with room outside the mask ``avoid``.
 
     >>> budget_of(nn.Linear(3, 2), r=1)
     5
