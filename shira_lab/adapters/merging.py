@@ -106,10 +106,7 @@ def unmerge_adapter(self: "AdapterModel") -> None:
 
 
 def merge_and_unload(
-    self: "AdapterModel",
-    progressbar: bool = False,
-    safe_merge: bool = False,
-    adapter_names: list[str] | None = None,
+    self: "AdapterModel", progressbar: bool = False, safe_merge: bool = False, adapter_names: list[str] | None = None
 ) -> nn.Module:
     """The user's model with the active (or named) adapters merged for good, adapter layers gone.
 

@@ -247,13 +247,8 @@ class PeftModel(LoadingMixin):
     def calibrated(
         self, config: AdapterConfig, calibration: Calibration | None, paths: list[str] | None = None
     ) -> dict[str, Tensor] | None:
-        """By layer path, what the mask of ``config`` ranks positions by, measured on the base model.
-
-        Args:
-            config: the adapter's config; None is returned where its mask needs no data.
-            calibration: batches, or what was found in them, which is returned as it is.
-            paths: the layers; None takes the config's targets.
-        """
+        """By layer path, what the mask of ``config`` ranks positions by, from the base model; None where it needs no
+        data. ``paths`` are the layers; None takes the config's targets."""
         if calibration is None or isinstance(calibration, dict):
             return calibration
         wanted = calibrated_by(config.mask_fn) if isinstance(config, ShiraConfig) else None

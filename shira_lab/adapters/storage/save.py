@@ -97,13 +97,8 @@ def save_adapter(
 def adapter_tensors(
     model: AdapterModel, name: str, look_up: Callable[[Tensor], Tensor] = Tensor.detach
 ) -> dict[str, Tensor]:
-    """The tensors of an adapter under PEFT's names.
-
-    Args:
-        model: the model with the adapter.
-        name: the adapter's name.
-        look_up: returns the tensor to save for a tensor of the model: the same one, or one from a state dict.
-    """
+    """The tensors of an adapter under PEFT's names; ``look_up`` returns the tensor to save for one of the model: the
+    same one, or the one that a state dict has for it."""
     tensors: dict[str, Tensor] = {}
     for path, layer in model.adapter_layers():
         if name in layer.adapters:
