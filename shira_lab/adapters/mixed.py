@@ -7,16 +7,17 @@ pack them, put the sequence first, cannot mix the adapters up. PEFT shares rows 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from shira_lab.adapters.tree import BASE, check_known, switched
 from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.errors import AdapterError
-from shira_lab.layers.acting import acting
+from shira_lab.layers.layer import here
 
 # Arguments of transformers' models that each adapter's samples get whole, as they get the settings of `generate`.
 _SETTINGS = frozenset({"cache_position", "logits_to_keep", "tokenizer", "generation_config"})
@@ -64,13 +65,23 @@ def run_mixed(
     outputs = []
     for name, share in zip(rows, shares, strict=True):
         positional = [share.pop(f"argument {i}") for i in range(len(args))]
-        with acting({module: [name] for module in modules}), torch.compiler.set_stance("force_eager"):
+        with _acting({module: [name] for module in modules}), torch.compiler.set_stance("force_eager"):
             outputs.append(run(*positional, **share))
     if len(rows) == 1:
         return outputs[0]
     if generates:
         _pad(outputs, [kwargs, vars(kwargs.get("generation_config", model.model.generation_config)), settings])
     return _together(outputs, list(rows.values()), "output", several=generates)
+
+
+@contextmanager
+def _acting(names: Mapping[nn.Module, Sequence[str]]) -> Iterator[None]:
+    """Inside, in this thread, these adapters act on these modules."""
+    before, here.acting = here.acting, names
+    try:
+        yield
+    finally:
+        here.acting = before
 
 
 def _checked(model: AdapterModel, adapter_names: Sequence[str], given: Mapping[str, Any]) -> list[str]:

@@ -62,9 +62,7 @@ def set_mask(
     base = {path: layer.clean_base_layer() for path, layer in layers.items()}
     config = prepare_config(self.base_model.model, peft_config, list(base.values()))
     taken = taken_entries(self.base_model.model, config.avoid, self.peft_config)
-    positions = {
-        path: draw_positions(path, base[path], config, found.get(path), taken.get(path)) for path in layers
-    }
+    positions = {path: draw_positions(path, base[path], config, found.get(path), taken.get(path)) for path in layers}
     sizes = {layer: positions[path].numel() for path, layer in layers.items()}
     ask_all(self.base_model.model, AdapterLayer.check_untouched)
     ask_all(self.base_model.model, lambda n: n.check_positions(adapter_name, sizes[n]) if n in sizes else None)

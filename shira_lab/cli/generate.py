@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from shira_lab.training.settings import Settings
+from shira_lab.training.settings import Settings, settings_of
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     prompt = Settings().prompt
     command = commands.add_parser("generate", help="let a model generate a text, with an adapter or without")
-    command.add_argument("--model", default="embedded", help='"embedded", a folder, or a name on the hub')
+    command.add_argument("--model", default="embedded", help=settings_of(Settings)["model"].help)
     command.add_argument("--adapter", type=Path, help="folder of an adapter; without it, the base model generates")
     command.add_argument("--prompt", default=prompt, help=f"beginning of the text (default: {prompt})")
     command.add_argument("--seed", type=int, default=0, help="another seed, another text (default: 0)")

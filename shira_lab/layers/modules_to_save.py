@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from shira_lab.errors import AdapterError
-from shira_lab.layers.acting import acting_names
+from shira_lab.layers.layer import acting_names
 
 
 class ModulesToSaveWrapper(nn.Module):

@@ -34,16 +34,19 @@ from shira_lab.adapters.config import AdapterConfig
 from shira_lab.adapters.model import PeftModel
 from shira_lab.analysis.costs import in_units
 from shira_lab.errors import ShiraError, StorageError, check_path
-from shira_lab.models.converted import converted, digest_of, folder_for
+from shira_lab.models.converted import converted, digest_of
 from shira_lab.models.download import HubTrouble, Progress, fetch
-from shira_lab.models.packaged import PACKAGED, packaged
+from shira_lab.models.packaged import PACKAGED, is_converted, packaged
 
 EMBEDDED = "embedded"
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # the first kind that a repository has is taken
 CONFIG = ("config.json",)
+INSTEAD = (
+    "What needs no network: 'embedded', the model inside the package; 'smollm2-135m', which another package brings; "
+    "the folder of a saved model."
+)
 # Each line is one way to write a tokenizer down; a name with * stands for any file that matches.
 TOKENIZERS = (("tokenizer.json",), ("*.model",), ("vocab.txt",), ("vocab.json", "merges.txt"))
-INSTEAD = "Use the folder of a saved model, or 'embedded', the model inside the package, which needs no network."
 
 
 class HubError(ShiraError):
@@ -103,14 +106,14 @@ class AutoPeftModelForCausalLM:
 
 
 def is_here(name: str | Path) -> bool:
-    """Whether :func:`load_model` needs no network for this name, and nothing has to be converted.
+    """Whether :func:`load_model` needs no network for this name and, where a package brings the model, no conversion.
 
     Raises:
-        ShiraError: no model can have this name.
+        ShiraError: no model can have this name, or the package that brings it is not installed.
     """
     path = _as_path(name)
     if name in PACKAGED:
-        return folder_for(PACKAGED[str(name)].digest).is_dir()
+        return is_converted(str(name))
     return name == EMBEDDED or path.is_dir() or _is_gguf(path) or _cached(str(name), _is_whole) is not None
 
 
@@ -133,7 +136,9 @@ def load_config(name: str | Path = EMBEDDED) -> PreTrainedConfig:
 def _folder(name: str | Path, on_progress: Progress | None) -> Path | None:
     """The folder of a model that needs no hub; None for the name of another one."""
     path = _as_path(name)
-    show = on_progress or _progress_bar(f"Converting {name} once: {{}} into {constants.HF_ASSETS_CACHE}.")
+    show = on_progress or _progress_bar(
+        lambda size: f"Converting {name} once: {size} into {constants.HF_ASSETS_CACHE}."
+    )
     if name in PACKAGED:
         return packaged(str(name), show)
     if _is_gguf(path):
@@ -142,12 +147,15 @@ def _folder(name: str | Path, on_progress: Progress | None) -> Path | None:
 
 
 def _is_gguf(path: Path) -> bool:
-    return path.suffix == ".gguf" and not path.is_dir()
+    return path.suffix.lower() == ".gguf" and not path.is_dir()
 
 
 def _as_path(name: Any) -> Path:
     if not isinstance(name, str | Path) or name == "":
-        raise ShiraError(f"`name` should be 'embedded', a model's folder or its name on the hub; got {name!r}.")
+        raise ShiraError(
+            "`name` should be 'embedded', 'smollm2-135m', a model's folder or GGUF file, or its name on the hub; got "
+            f"{name!r}."
+        )
     return Path(name).expanduser()
 
 
@@ -219,9 +227,9 @@ def _download(name: str, choose: Callable[[Sequence[str]], Sequence[str]], on_pr
     endpoint = os.environ.get("HF_ENDPOINT", constants.ENDPOINT).rstrip("/")
     if constants.HF_HUB_OFFLINE:
         raise HubError(f"{missing}, and HF_HUB_OFFLINE forbids to ask {endpoint}. {INSTEAD}")
-    said = f"Downloading {name} once: {{}} from {endpoint}."
+    show = _progress_bar(lambda size: f"Downloading {name} once: {size} from {endpoint}.")
     try:
-        return fetch(name, endpoint, choose, lambda: on_progress or _progress_bar(said))
+        return fetch(name, endpoint, choose, lambda: on_progress or show)
     except HubTrouble as trouble:
         raise HubError(f"{missing}, and {trouble}. {INSTEAD}") from None
 
@@ -236,14 +244,14 @@ def _usable(repository: Sequence[str]) -> list[str]:
     return [*there("*.json", "*.txt", "*.model"), *weights]
 
 
-def _progress_bar(said: str) -> Progress:
-    """Says on stderr how much comes before anything does, in the place of {} in ``said``, then draws a bar."""
+def _progress_bar(said: Callable[[str], str]) -> Progress:
+    """Says on stderr how much comes before anything does, then draws a bar."""
     bar: tqdm | None = None
 
     def show(done: int, total: int) -> None:
         nonlocal bar
         if bar is None:
-            print(said.format(in_units(total)), file=sys.stderr)
+            print(said(in_units(total)), file=sys.stderr)
             bar = tqdm(total=total, initial=done, unit="B", unit_scale=True, dynamic_ncols=True)
         bar.update(done - bar.n)
         if done >= total:

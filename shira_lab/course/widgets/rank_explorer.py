@@ -192,6 +192,9 @@ class RankExplorer(App):
         self._plot.show({name: one.normalised for name, one in spectra.items()})
         self._table.value = ranks_table(self.size, self.r, self.reports(), spectra)
 
+    def _settle(self) -> None:
+        self._resting.finish()
+
     def close(self) -> None:
         self._resting.cancel()
         super().close()
