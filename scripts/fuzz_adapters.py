@@ -27,7 +27,7 @@ from torch import nn
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, ShiraError, get_peft_model
 from shira_lab.adapters.config import AdapterConfig
-from shira_lab.adapters.storage.folder import CONFIG_NAME, TENSOR_FILES
+from shira_lab.adapters.storage.files import CONFIG_NAME, TENSOR_FILES
 from shira_lab.layers import ShiraAdapter
 
 #: Content by file name.

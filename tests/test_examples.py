@@ -8,12 +8,16 @@ import pytest
 from rooms import FILES, TREES, room
 
 ROOMS = ("budget", "masks", "analysis")
+MODULES = ("shira_lab.adapters.config", "shira_lab.adapters.lora_config", "shira_lab.adapters.model")
 PUBLIC = {
     f"{module}.{node.name}": node
     for module, tree in TREES.items()
-    if room(module) in ROOMS
+    if room(module) in ROOMS or module in MODULES
     for node in tree.body
     if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+}
+CLASSES = {
+    f"{module}.{node.name}": node for module in MODULES for node in TREES[module].body if isinstance(node, ast.ClassDef)
 }
 WITH_EXAMPLES = [module for module, path in FILES.items() if ">>> " in path.read_text(encoding="utf-8")]
 MANY = 4  # parameters, from which on each is explained
@@ -24,6 +28,11 @@ every_function = pytest.mark.parametrize("name", PUBLIC)
 @every_function
 def test_a_function_has_an_example(name: str) -> None:
     assert ">>> " in (ast.get_docstring(PUBLIC[name]) or "")
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_config_and_the_adapted_model_have_an_example(name: str) -> None:
+    assert ">>> " in (ast.get_docstring(CLASSES[name]) or "")
 
 
 @every_function

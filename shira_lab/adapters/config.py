@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 from shira_lab.adapters.patterns import all_of, check_patterns, first_match, names_or_pattern
-from shira_lab.adapters.storage.files import read_json, write_atomic
-from shira_lab.adapters.storage.folder import CONFIG_NAME, find_files
+from shira_lab.adapters.storage.files import CONFIG_NAME, find_files, read_json, write_atomic
 from shira_lab.adapters.tasks import PeftType, TaskType
 from shira_lab.adapters.unknown import check_unknown_fields
 from shira_lab.budget import check_r
@@ -29,13 +28,17 @@ C = TypeVar("C", bound=type["AdapterConfig"])
 
 def takes_pefts_fields(cls: C) -> C:
     """Decorator: the config class also takes fields that only PEFT's class has, where they are off; see
-    :func:`~shira_lab.adapters.unknown.check_unknown_fields`."""
+    :func:`~shira_lab.adapters.unknown.check_unknown_fields`.
+
+    >>> ShiraConfig(r=4, use_dora=False).r
+    4
+    """
     init: Any = cls.__init__
     known = set(inspect.signature(init).parameters)
 
     @functools.wraps(init)
     def __init__(self: "AdapterConfig", *args: Any, **given: Any) -> None:
-        if "mask_fn" in given and "custom_mask_fn" in known:  # a property, so the dataclass knows only what is stored
+        if "mask_fn" in given and "custom_mask_fn" in known:  # mask_fn is a property; this field stores it
             given["custom_mask_fn"] = given.pop("mask_fn")
         if given.keys() - known:
             check_unknown_fields(cls, {name: value for name, value in given.items() if name not in known})
@@ -49,6 +52,9 @@ def takes_pefts_fields(cls: C) -> C:
 @dataclass
 class AdapterConfig:
     """What SHiRA and LoRA configs share. Further fields of PEFT's are taken at PEFT's default.
+
+    >>> AdapterConfig.from_dict({"peft_type": "SHIRA", "r": 4}).r
+    4
 
     Args:
         r: size of the adapter: r(m + n) trainable parameters for an (m, n) weight.
@@ -64,7 +70,7 @@ class AdapterConfig:
         scale: factor of the whole update, 1 as trained; ``set_scale`` changes it. PEFT ignores it, with a warning.
         scale_pattern: scale by layer, as ``rank_pattern``.
         task_type: a :class:`~shira_lab.adapters.tasks.TaskType`, or None. The head of a classification or question
-            answering model is added to ``modules_to_save``, because nobody has trained it yet.
+            answering model is added to ``modules_to_save``, because its weights are random at first.
         base_model_name_or_path, revision: which model the adapter is for; recorded when it is put on one.
         auto_mapping: the class of that model and where it comes from, for PEFT's ``AutoPeftModel``.
     """
@@ -172,9 +178,6 @@ class AdapterConfig:
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
         """The config of this content; called on :class:`AdapterConfig`, ``peft_type`` chooses the class.
-
-        >>> AdapterConfig.from_dict({"peft_type": "SHIRA", "r": 4}).r
-        4
 
         Raises:
             ConfigError: when ``peft_type`` is another one, a field's value cannot work, or an unknown field has one.

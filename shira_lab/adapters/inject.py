@@ -16,7 +16,7 @@ def inject_adapter_in_model(
 ) -> nn.Module:
     """Put an adapter into ``model``, active, and return the same object. Called again, it adds another one.
 
-    What :class:`~shira_lab.adapters.model.PeftModel` does is not at hand then; ``get_peft_model_state_dict`` and
+    The model has no methods of :class:`~shira_lab.adapters.model.PeftModel` then; ``get_peft_model_state_dict`` and
     ``set_peft_model_state_dict`` save and load the adapter. The configs are kept in ``model.peft_config`` by adapter
     name, as in PEFT.
 
@@ -38,7 +38,7 @@ def inject_adapter_in_model(
     try:
         tuner.add_adapter(adapter_name, peft_config)
         tuner.set_adapter(adapter_name, inference_mode=peft_config.inference_mode)
-    except BaseException:  # an interrupt too: nobody else could take half-made layers out again
+    except BaseException:  # an interrupt too: no layer may stay half made
         if first:
             tuner.unload()
         raise

@@ -18,6 +18,9 @@ STARTS_OF_FILES = ("eva", "orthogonal")
 class LoraConfig(AdapterConfig):
     """LoRA (arXiv 2106.09685): W' = W + scaling * B A, with A (r, n), B (m, r), scaling = lora_alpha / r.
 
+    >>> LoraConfig(r=8, lora_alpha=16).scaling_for("layers.0.q_proj")
+    2.0
+
     Args:
         r: rank of the update.
         lora_alpha: numerator of the scaling.

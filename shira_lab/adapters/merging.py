@@ -1,4 +1,4 @@
-"""What is done to all adapted layers of a model at once, beside training: off and on, scaled, merged, taken off.
+"""What is done to all adapted layers of a model at once: switch them off and on, scale, merge, remove the adapters.
 
 These functions are methods of :class:`~shira_lab.adapters.tuner.AdapterModel`. Each asks all layers first whether they
 can do it, so it happens on all of them or on none.
@@ -106,10 +106,7 @@ def unmerge_adapter(self: "AdapterModel") -> None:
 
 
 def merge_and_unload(
-    self: "AdapterModel",
-    progressbar: bool = False,
-    safe_merge: bool = False,
-    adapter_names: list[str] | None = None,
+    self: "AdapterModel", progressbar: bool = False, safe_merge: bool = False, adapter_names: list[str] | None = None
 ) -> nn.Module:
     """The user's model with the active (or named) adapters merged for good, adapter layers gone.
 

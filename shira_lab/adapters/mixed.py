@@ -1,7 +1,7 @@
 """Mixed batches: another adapter for each sample of a batch, or none, in one call. For use, not for training.
 
-The batch is shared out where it enters the model: the whole model runs once for each adapter, on that adapter's
-samples, and the outputs are put together again. Whatever the model does with rows in between, route tokens to experts,
+The batch is split where it enters the model: the whole model runs once for each adapter, on that adapter's samples,
+and the outputs are put together again. Whatever the model does with rows in between, route tokens to experts,
 pack them, put the sequence first, cannot mix the adapters up. PEFT shares rows out at each layer, and its SHiRA ignores
 ``adapter_names`` silently.
 """
@@ -19,7 +19,7 @@ from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.errors import AdapterError
 from shira_lab.layers.layer import here
 
-# Arguments of transformers' models that each adapter's samples get whole, beside the settings of `generate`.
+# Arguments of transformers' models that each adapter's samples get whole, as they get the settings of `generate`.
 _SETTINGS = frozenset({"cache_position", "logits_to_keep", "tokenizer", "generation_config"})
 # Outputs of theirs that are kept for a next call, in a form of their own. They are left out.
 _CACHES = frozenset({"past_key_values", "mems", "cache_params", "past_buckets_states"})

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from shira_lab.adapters.config import AdapterConfig, ShiraConfig
 from shira_lab.adapters.mixed import run_mixed
 from shira_lab.adapters.positions import set_mask
-from shira_lab.adapters.storage.folder import COMPACT_NAME, PICKLE_NAME, WEIGHTS_NAME
+from shira_lab.adapters.storage.files import COMPACT_NAME, PICKLE_NAME, WEIGHTS_NAME
 from shira_lab.adapters.storage.loading import LoadingMixin
 from shira_lab.adapters.storage.save import in_state_dict, save_adapter
 from shira_lab.adapters.targets import find_targets
@@ -43,11 +43,18 @@ def get_peft_model(
 ) -> "PeftModel":
     """Freeze ``model``, put a first adapter on it, and activate it. The model's layers are replaced in place.
 
+    >>> model = get_peft_model(nn.Sequential(nn.Linear(8, 8)), ShiraConfig(r=1, target_modules=["0"]))
+    >>> model.print_trainable_parameters()
+    trainable params: 16 || all params: 88 || trainable%: 18.1818
+
     Args:
+        model: the user's model.
+        peft_config: what to train.
+        adapter_name: the adapter's name.
         calibration: for masks that rank positions by data: batches of model inputs with labels, or what was found in
             them by layer path, as :func:`~shira_lab.masks.calibration.calibrate` returns.
-        autocast_adapter_dtype: keep the adapter's numbers in float32 where the layer's are float16 or bfloat16, because
-            small steps of training would be rounded away in those.
+        autocast_adapter_dtype: keep the adapter's values in float32 where the layer's weight is float16 or bfloat16,
+            because small steps of training would be rounded away in those.
         others: further arguments of PEFT's, at their defaults.
 
     Raises:
@@ -60,8 +67,15 @@ def get_peft_model(
 class PeftModel(LoadingMixin):
     """A model with adapters: none yet, or a first one as :func:`get_peft_model` puts it on.
 
-    What is not defined here is the :class:`~shira_lab.adapters.tuner.AdapterModel`'s (``merge_adapter``, ``unload``,
-    ``disable_adapter``, ``set_scale``, ...), and what that has not is the user's model's (``config``, ``device``, ...).
+    Other methods come from the :class:`~shira_lab.adapters.tuner.AdapterModel` (``merge_adapter``, ``unload``,
+    ``disable_adapter``, ``set_scale``, ...), and the rest from the user's model (``config``, ``device``, ...).
+
+    >>> model = PeftModel(nn.Sequential(nn.Linear(8, 8)))
+    >>> for name, mask in (("chance", "random"), ("size", "magnitude")):
+    ...     model.add_adapter(name, ShiraConfig(r=1, target_modules=["0"], mask_type=mask))
+    >>> model.set_adapter("size")
+    >>> list(model.peft_config), model.active_adapters
+    (['chance', 'size'], ['size'])
 
     Attributes:
         base_model: the :class:`~shira_lab.adapters.tuner.AdapterModel`; ``base_model.model`` is the user's model.
@@ -86,13 +100,13 @@ class PeftModel(LoadingMixin):
             raise AdapterError("This model has adapters already; use `add_adapter` on it, or `unload` them first.")
         self.base_model = AdapterModel(model)
         self.training = model.training
-        self.__class__ = _with_signature_of(type(self), type(model))
+        self.__class__ = _with_signature_of(type(self), type(model))  # transformers' Trainer reads it from the class
         if peft_config is None:
             return
         try:
             self.add_adapter(adapter_name, peft_config, *options, **others)
             self.base_model.set_adapter(adapter_name, inference_mode=peft_config.inference_mode)
-        except BaseException:  # an interrupt too: nobody else could take half-made layers out again
+        except BaseException:  # an interrupt too: no layer may stay half made
             self.unload()
             raise
 
@@ -164,7 +178,7 @@ class PeftModel(LoadingMixin):
         autocast_adapter_dtype: bool = True,
         **others: Any,
     ) -> None:
-        """Put another adapter beside those that are there, not active. Arguments as for :func:`get_peft_model`."""
+        """Add another adapter; it is not activated. Arguments as for :func:`get_peft_model`."""
         if others:
             refuse_unknown("add_adapter", others, "Leave it out: kinds mix, and the config has the rest.", AdapterError)
         expect(peft_config, AdapterConfig, "peft_config", "a ShiraConfig or LoraConfig")
@@ -233,13 +247,8 @@ class PeftModel(LoadingMixin):
     def calibrated(
         self, config: AdapterConfig, calibration: Calibration | None, paths: list[str] | None = None
     ) -> dict[str, Tensor] | None:
-        """By layer path, what the mask of ``config`` ranks positions by, measured on the base model.
-
-        Args:
-            config: the adapter's config; None is returned where its mask needs no data.
-            calibration: batches, or what was found in them, which is returned as it is.
-            paths: the layers; None takes the config's targets.
-        """
+        """By layer path, what the mask of ``config`` ranks positions by, from the base model; None where it needs no
+        data. ``paths`` are the layers; None takes the config's targets."""
         if calibration is None or isinstance(calibration, dict):
             return calibration
         wanted = calibrated_by(config.mask_fn) if isinstance(config, ShiraConfig) else None

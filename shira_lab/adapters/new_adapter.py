@@ -47,13 +47,8 @@ def prepare_config(model: nn.Module, config: C, layers: list[nn.Module], new: bo
         found = "Conv1D, whose weight is stored as (in, out)" if stored_as_in_out else "nn.Linear"
         warnings.warn(f"`fan_in_fan_out` is set to {stored_as_in_out}: the target is {found}.", stacklevel=4)
         changes["fan_in_fan_out"] = stored_as_in_out
-    if (
-        new
-        and isinstance(config, ShiraConfig)
-        and config.random_seed is None
-        and config.mask_fn
-        and accepted(config.mask_fn, {"random_seed": 0})
-    ):
+    unseeded = isinstance(config, ShiraConfig) and config.random_seed is None and config.mask_fn
+    if new and unseeded and accepted(unseeded, {"random_seed": 0}):
         changes["random_seed"] = draw_seed()
     return config.copy(**changes)
 

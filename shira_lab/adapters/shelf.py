@@ -1,10 +1,10 @@
-"""A folder of many adapters beside one running model: listed by name, read when first used, switched at once."""
+"""A folder of many adapters for one running model: listed by name, read when first used, switched at once."""
 
 from pathlib import Path
 
 from shira_lab.adapters.config import AdapterConfig
 from shira_lab.adapters.model import PeftModel
-from shira_lab.adapters.storage.folder import CONFIG_NAME
+from shira_lab.adapters.storage.files import CONFIG_NAME
 from shira_lab.errors import AdapterError, StorageError, check_path, expect
 
 

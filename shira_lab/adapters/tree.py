@@ -70,7 +70,7 @@ def replace_module(model: nn.Module, path: str, new: nn.Module) -> None:
 
 
 def check_adapter_name(name: object, taken: Collection[str]) -> None:
-    """Raise :class:`AdapterError` for what cannot be the name of a new adapter beside those that are ``taken``."""
+    """Raise :class:`AdapterError` for what cannot be the name of a new adapter, where these names are ``taken``."""
     named = isinstance(name, str) and name and not set(name) & set("./\\\0")
     if not named or name in _RESERVED:
         raise AdapterError(

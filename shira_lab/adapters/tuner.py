@@ -46,10 +46,10 @@ class AdapterModel(nn.Module):
         self.active_adapters: list[str] = []
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's output, and the last hidden state of a language model beside it.
+        """The model's output; a language model's also has the last hidden state.
 
-        In transformers ``base_model`` is the backbone of a model. A trainer that computes the loss from hidden states,
-        as TRL's do, calls it for this one.
+        In transformers ``base_model`` is a model without its head. TRL's trainers call it for the last hidden state, to
+        compute the loss from it.
         """
         if not hasattr(self.model, "base_model_prefix"):
             return self.model(*args, **kwargs)
@@ -105,7 +105,7 @@ class AdapterModel(nn.Module):
         Args:
             statistics: what was calibrated, by layer path, for the masks that need it.
             positions: flat positions by layer path, to use instead of the mask function (loading does).
-            autocast_adapter_dtype: keep the adapter's numbers in float32 where the layer's are float16 or bfloat16.
+            autocast_adapter_dtype: keep the adapter's values in float32 where the weight is float16 or bfloat16.
 
         Raises:
             ConfigError, MaskError, AdapterError: when it cannot be done; the model is as before.
@@ -154,8 +154,7 @@ class AdapterModel(nn.Module):
             self.set_adapter([n for n in self.active_adapters if n != name] or list(self.peft_config)[:1])
 
     def set_adapter(self, names: str | Iterable[str], inference_mode: bool = False) -> None:
-        """Activate one or more adapters; only they train. A merged model is unmerged; the weights follow when next
-        used.
+        """Activate one or more adapters; only they train. A merged model is unmerged first.
 
         Raises:
             AdapterError: for a name that is not there, or several adapters with a copy of one module to save.
@@ -172,7 +171,7 @@ class AdapterModel(nn.Module):
             wrapper.set_adapter(names, inference_mode)
         self.active_adapters = names
 
-    # ---- beside training --------------------------------------------------------------------------------------------
+    # ---- what training does not need: see merging.py ----------------------------------------------------------------
 
     enable_adapter_layers = merging.enable_adapter_layers
     disable_adapter_layers = merging.disable_adapter_layers

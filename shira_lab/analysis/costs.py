@@ -13,7 +13,7 @@ from shira_lab.budget import Shape, density, num_params
 FLOAT32 = 4
 GRADIENT = FLOAT32
 ADAMW = 2 * FLOAT32  # first and second moment
-#: A SHiRA number in training, beside its value: its flat position (int64), its column (int32), and a copy of the value
+#: What a SHiRA value adds in training: its flat position (int64), its column (int32), and a copy of the value
 #: as it was in the forward pass, which the backward pass needs.
 SHIRA_PLACE = 8 + 4 + FLOAT32
 #: On disk, PEFT's layout: a float32 value, an int32 row and an int32 column.

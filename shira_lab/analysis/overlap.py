@@ -1,4 +1,4 @@
-"""How much two masks of one weight share, beside what chance alone gives."""
+"""How much two masks of one weight share, compared with what two random masks share."""
 
 from dataclasses import dataclass
 

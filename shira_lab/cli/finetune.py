@@ -103,7 +103,7 @@ def _finetune(asked: argparse.Namespace) -> int:
 
 
 def _settings(asked: argparse.Namespace) -> Settings:
-    """The settings that the options ask for, beside the defaults or, for a resumed run, those it was started with."""
+    """The settings that the options ask for; the others are the defaults or, for a resumed run, those it began with."""
     given: dict[str, Any] = {}
     for name, known in settings_of(Settings).items():
         if hasattr(asked, name):

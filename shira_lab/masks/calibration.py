@@ -122,7 +122,7 @@ def _batch_squares(
 
     def look(path: str, x: Tensor) -> None:
         x = x.to(torch.promote_types(x.dtype, torch.float32))
-        squares[path] = squares.get(path, 0) + x.square().flatten(0, -2).sum(0)
+        squares[path] = squares.get(path, 0) + x.square().reshape(-1, x.shape[-1]).sum(0)
 
     def forward(batch: Any) -> dict[str, Tensor]:
         squares.clear()

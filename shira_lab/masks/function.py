@@ -1,9 +1,8 @@
 """What a mask function is: ``mask_fn(base_layer, r, **kwargs) -> mask``, PEFT's signature for SHiRA.
 
 The built-in ones are written as the sorted positions of their ones; :class:`MaskFunction` turns them into dense masks
-for whoever calls them, and lets the adapter layer skip the dense mask. Your own function is plain Python; what it
-returns is validated before anything is built on it. A function with a name is a ``mask_type`` of the config and an
-entry in the menus.
+for callers, and lets the adapter layer skip the dense mask. Your own function is plain Python; what it returns is
+checked before anything is built on it. A function with a name is a ``mask_type`` of the config and an entry in menus.
 """
 
 import functools
@@ -45,7 +44,7 @@ class MaskFunction:
 
 
 def budget_of(base_layer: nn.Module, r: int, avoid: Tensor | None = None, layer: str | None = None) -> int:
-    """r(m + n) for this layer, or an error that names the largest r with room beside the mask ``avoid``.
+    """r(m + n) for this layer, or an error that names the largest r with room outside the mask ``avoid``.
 
     >>> budget_of(nn.Linear(3, 2), r=1)
     5
@@ -76,6 +75,7 @@ def budget_of(base_layer: nn.Module, r: int, avoid: Tensor | None = None, layer:
 def mask_positions(mask_fn: MaskFn, base_layer: nn.Module, r: int, layer: str = "layer", /, **kwargs: Any) -> Tensor:
     """The sorted positions (k,) of the mask that ``mask_fn`` gives this layer, checked.
 
+    >>> import torch
     >>> mask_positions(lambda layer, r: torch.tensor([[1.0, 1, 1], [0, 1, 1]]), nn.Linear(3, 2), 1)
     tensor([0, 1, 2, 4, 5])
 
@@ -168,6 +168,7 @@ def register_mask(name: str) -> Callable[[MaskFn], MaskFn]:
     that has a parameter named ``gradient`` or ``input_norm`` is calibrated on data like the built-in gradient and Wanda
     masks.
 
+    >>> import torch
     >>> @register_mask("first")
     ... def first_mask(base_layer, r, **kwargs):
     ...     mask = torch.zeros_like(base_layer.weight)

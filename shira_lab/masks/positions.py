@@ -1,7 +1,7 @@
 """A mask as the sorted flat positions of its ones, and the positions of a random mask.
 
 Position ``p`` of an (m, n) weight is row ``p // n``, column ``p % n``: the row-major order in which PEFT stores
-``shira_indices``. Dense masks exist only where somebody looks at one. :mod:`shira_lab.minimal` draws the same positions
+``shira_indices``. Dense masks are made only where one is shown. :mod:`shira_lab.minimal` draws the same positions
 in three lines.
 """
 

@@ -1,4 +1,4 @@
-"""The control beside a trained update: random values for all that trains.
+"""The control of a trained update: random values for all trainable parameters.
 
 A rank that a trained update shares with its control says what the positions allow, and nothing of the training.
 """

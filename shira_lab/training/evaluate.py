@@ -73,7 +73,7 @@ def text_loss(
 def story_loss(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, stories: Sequence[Story], batch_size: int | None = None
 ) -> StoryLoss:
-    """The loss of `model` on `stories` beside their floor.
+    """The loss of `model` on `stories`, and their floor.
 
     The two compare exactly where a story's first token is a bos token, since the floor has to pay for all the
     words.

@@ -98,7 +98,7 @@ def adapter_config(settings: Settings) -> AdapterConfig:
     return LoraConfig(lora_alpha=settings.r, **common)
 
 
-def recipe(settings: Settings) -> str:
+def hyperparameters(settings: Settings) -> str:
     """Scaling, initial values and learning rate in words: what a comparison of methods has to say of each."""
     rate = f"learning rate {settings.learning_rate:g}"
     if settings.method == "full":

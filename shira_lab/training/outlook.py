@@ -1,9 +1,9 @@
-"""What a run will be, said before it starts: its texts, its memory at the peak, and its time.
+"""What a run will take, said before it starts: its texts, its memory at the peak, and its time.
 
-The time is tried out on a few steps over the first batch, made as the run will make them, and on a part of a
-measurement. An adapter is put on, trained, and taken off again. "full" may not touch the model and shall not take the
-memory of a run: its gradients are computed and given back one by one, and the optimizer's time is that of some
-parameters, times how many more there are, because AdamW goes through them one after the other.
+The time is measured on a few steps and on a part of one measurement. An adapter is added, trained for these steps, and
+removed. "full" may not change the model, and may not take the memory of a whole run: each gradient is deleted when it
+has been computed, and AdamW's time is measured on fewer parameters and multiplied, because it updates one after the
+other.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ STAND_IN = 4_000_000
 
 
 def outlook(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Settings) -> str:
-    """A few sentences; some steps are tried out for them, and the model stays as it is.
+    """A few sentences about a run; some steps are measured for them, and the model stays as it is.
 
     Raises:
         ShiraError: when the settings do not fit the model, or the memory.
@@ -72,33 +72,33 @@ def seconds_per_step(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     rows = range(texts_at_once(model, settings))
     batch = {name: value.to(model.device) for name, value in stories.collate([stories[i] for i in rows]).items()}
     passes, updates = [], []
-    with torch.random.fork_rng(), _trainable(model, settings) as (trained, numbers, times):
-        optimizer = torch.optim.AdamW(numbers, lr=1e-3, fused=True)  # the Trainer's
+    with torch.random.fork_rng(), _trainable(model, settings) as (trained, timed, times):
+        optimizer = torch.optim.AdamW(timed, lr=1e-3, fused=True)  # the Trainer's
         for _ in range(STEPS):
             passes.append(seconds_of(partial(_pass, trained, batch, half_precision(model))))
-            updates.append(seconds_of(partial(_update, numbers, optimizer)))
+            updates.append(seconds_of(partial(_update, timed, optimizer)))
     return median(passes) * settings.gradient_accumulation_steps + median(updates) * times
 
 
 @contextmanager
 def _trainable(model: PreTrainedModel, settings: Settings) -> Iterator[tuple[Trainable, list[nn.Parameter], float]]:
-    """Inside, a model in training, numbers that an optimizer may move, and how many times as many the run trains."""
+    """Inside: a model to train, the parameters whose optimizer step is timed, and the factor of that time."""
     trains, was_training = {parameter: parameter.requires_grad for parameter in model.parameters()}, model.training
     trained: Trainable = model
     hooks = []
     try:
         if settings.method == "full":
             model.requires_grad_(True)
-            hooks = [parameter.register_post_accumulate_grad_hook(_give_back) for parameter in trains]
+            hooks = [parameter.register_post_accumulate_grad_hook(_delete_gradient) for parameter in trains]
             total = sum(parameter.numel() for parameter in trains)
-            numbers = [nn.Parameter(torch.zeros(min(total, STAND_IN), device=model.device))]
-            numbers[0].grad = torch.zeros_like(numbers[0])
-            times = total / numbers[0].numel()
+            timed = [nn.Parameter(torch.zeros(min(total, STAND_IN), device=model.device))]
+            timed[0].grad = torch.zeros_like(timed[0])
+            times = total / timed[0].numel()
         else:
             trained = make_trainable(model, _without_calibration(settings), ())
-            numbers, times = [parameter for parameter in trained.parameters() if parameter.requires_grad], 1.0
+            timed, times = [parameter for parameter in trained.parameters() if parameter.requires_grad], 1.0
         with checkpointing(trained.train(), settings.gradient_checkpointing):
-            yield trained, numbers, times
+            yield trained, timed, times
     finally:
         if isinstance(trained, PeftModel):
             trained.unload()
@@ -122,13 +122,13 @@ def _pass(trained: Trainable, batch: dict[str, Tensor], precision: torch.dtype |
     loss.backward()
 
 
-def _update(numbers: list[nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
-    nn.utils.clip_grad_norm_(numbers, 1.0)
+def _update(timed: list[nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+    nn.utils.clip_grad_norm_(timed, 1.0)
     optimizer.step()
 
 
-def _give_back(parameter: Tensor) -> None:
-    """For a gradient that was computed and is not wanted."""
+def _delete_gradient(parameter: Tensor) -> None:
+    """A hook that deletes a gradient."""
     parameter.grad = None
 
 

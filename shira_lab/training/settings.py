@@ -81,7 +81,7 @@ class Setting:
 
 
 def about(help: str, **known: Any) -> dict[str, Setting]:
-    """Metadata of a field: what is known of it, beside its name, default and type."""
+    """Metadata of a field: what is known of it in addition to its name, default and type."""
     return {"setting": Setting(help, **known)}
 
 

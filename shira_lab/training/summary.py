@@ -3,7 +3,7 @@
 from statistics import fmean
 
 from shira_lab.training.history import History, RankPoint
-from shira_lab.training.methods import recipe
+from shira_lab.training.methods import hyperparameters
 
 
 def summary(history: History, saved_bytes: int) -> list[tuple[str, str]]:
@@ -18,7 +18,7 @@ def summary(history: History, saved_bytes: int) -> list[tuple[str, str]]:
         ("method", settings.label),
         ("trained on", f"{settings.world}, {history.step} of {settings.steps} steps of {settings.batch_size} texts"),
         ("texts", history.texts),
-        ("training", recipe(settings)),
+        ("training", hyperparameters(settings)),
         ("seed", f"{settings.seed}"),
         ("trainable parameters", f"{history.trainable:,} ({100 * history.trainable / history.parameters:.2f}%)"),
     ]

@@ -11,8 +11,7 @@ from transformers.trainer import TRAINING_ARGS_NAME
 
 from shira_lab.adapters.config import ShiraConfig
 from shira_lab.adapters.model import PeftModel
-from shira_lab.adapters.storage.files import read_json
-from shira_lab.adapters.storage.folder import CONFIG_NAME, find_files
+from shira_lab.adapters.storage.files import CONFIG_NAME, find_files, read_json
 from shira_lab.adapters.storage.load import read_tensors
 from shira_lab.adapters.storage.state_dicts import set_peft_model_state_dict
 from shira_lab.training.checkpoints import HISTORY_NAME

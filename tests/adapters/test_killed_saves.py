@@ -14,7 +14,7 @@ from kill_saves import FORMS, adapter, content, in_a_child, kill_at_every_call, 
 
 from shira_lab import PeftModel
 from shira_lab.adapters.shelf import AdapterShelf
-from shira_lab.adapters.storage.folder import find_files
+from shira_lab.adapters.storage.files import find_files
 from shira_lab.errors import StorageError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kills forked processes")

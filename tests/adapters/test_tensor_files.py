@@ -15,7 +15,7 @@ from tiny import adapted, mlp, run, same_bits, snapshot
 from torch import Tensor
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig
-from shira_lab.adapters.storage.folder import COMPACT_NAME, PICKLE_NAME, WEIGHTS_NAME
+from shira_lab.adapters.storage.files import COMPACT_NAME, PICKLE_NAME, WEIGHTS_NAME
 from shira_lab.adapters.storage.load import read_tensors
 from shira_lab.errors import StorageError
 

@@ -20,7 +20,7 @@ from shira_lab.training.evaluate import sample
 from shira_lab.training.finetune import finetune
 from shira_lab.training.finetuned import Finetuned
 from shira_lab.training.history import EvalPoint, History
-from shira_lab.training.methods import delta_weight, make_trainable, recipe
+from shira_lab.training.methods import delta_weight, hyperparameters, make_trainable
 from shira_lab.training.probe import Probe, watched
 from shira_lab.training.recorder import Recorder
 from shira_lab.training.settings import Settings
@@ -151,7 +151,7 @@ def test_the_rank_of_shira_is_high_and_that_of_lora_is_r() -> None:
 def test_a_recipe_says_how_a_method_starts(method: str, words: str) -> None:
     """In words what the adapter holds before the first step."""
     settings = Settings(method=method, learning_rate=0.1)
-    assert recipe(settings) == words
+    assert hyperparameters(settings) == words
     if method == "full":
         return
     trained = make_trainable(tiny_lm(), settings, [])

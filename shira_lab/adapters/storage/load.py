@@ -17,8 +17,7 @@ from shira_lab.adapters.config import AdapterConfig
 from shira_lab.adapters.lora_config import LoraConfig
 from shira_lab.adapters.modules_to_save import find_modules_to_save, with_task_head
 from shira_lab.adapters.storage.compact import unpack
-from shira_lab.adapters.storage.files import read_bytes
-from shira_lab.adapters.storage.folder import COMPACT_NAME, PICKLE_NAME, find_files
+from shira_lab.adapters.storage.files import COMPACT_NAME, PICKLE_NAME, find_files, read_bytes
 from shira_lab.adapters.storage.save import COMPILED, PREFIX
 from shira_lab.adapters.targets import find_targets, output_layer
 from shira_lab.adapters.tree import base_modules

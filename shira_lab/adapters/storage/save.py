@@ -1,28 +1,59 @@
 """Saving an adapter in PEFT's layout: ``adapter_model.safetensors``, ``adapter_config.json`` and a model card.
 
 :mod:`shira_lab.minimal` writes the first two in their plain form. Here a crash at any moment leaves the old adapter or
-the new one; :mod:`shira_lab.adapters.storage.folder` says how.
+the new one; :mod:`shira_lab.adapters.storage.files` says how. The card is ``README.md`` with the head that PEFT writes,
+for the hub. Whoever trained the adapter writes the rest into it; only a card without such a text is written anew.
 """
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
-from shira_lab.adapters.config import AdapterConfig
-from shira_lab.adapters.storage.card import card, may_write_card
+from shira_lab.adapters.config import AdapterConfig, ShiraConfig
+from shira_lab.adapters.lora_config import LoraConfig
 from shira_lab.adapters.storage.compact import pack
-from shira_lab.adapters.storage.files import read_json, write_atomic, writing
-from shira_lab.adapters.storage.folder import CARD_NAME, COMPACT_NAME, WEIGHTS_NAME, encode, find_files, write_folder
+from shira_lab.adapters.storage.files import (
+    CARD_NAME,
+    COMPACT_NAME,
+    WEIGHTS_NAME,
+    encode,
+    find_files,
+    read_json,
+    write_atomic,
+    write_folder,
+    writing,
+)
 from shira_lab.adapters.tuner import AdapterModel
-from shira_lab.errors import StorageError
+from shira_lab.errors import ShiraError, StorageError
 from shira_lab.layers import ShiraAdapter
 from shira_lab.masks.positions import shape_of, to_indices
 
 PREFIX = "base_model.model."
 #: What ``torch.compile`` puts before the names of a module's parts. No file has it.
 COMPILED = "_orig_mod."
+_TEXT = """---
+{head}
+---
+# {title}
+
+{method} The rest of the base model is unchanged.
+
+- Target modules: {targets}
+- Trained in full beside them: {saved}
+- {settings}
+
+On which data it was trained, how well it does, and what it is not for cannot be read from its files. Say it here.
+
+```python
+from shira_lab import PeftModel
+
+model = PeftModel.from_pretrained(base_model, folder)
+```
+"""
 
 
 def save_adapter(
@@ -32,11 +63,14 @@ def save_adapter(
     file: str = WEIGHTS_NAME,
     look_up: Callable[[Tensor], Tensor] = Tensor.detach,
 ) -> None:
-    """Write an adapter into ``folder``, whole or not at all; see :mod:`shira_lab.adapters.storage.folder`. Its model
+    """Write an adapter into ``folder``, whole or not at all; see :mod:`shira_lab.adapters.storage.files`. Its model
     card comes last.
 
     Args:
-        file: one of :data:`~shira_lab.adapters.storage.folder.TENSOR_FILES`. PEFT does not read
+        model: the model with the adapter.
+        name: the adapter's name.
+        folder: where the files go.
+        file: one of :data:`~shira_lab.adapters.storage.files.TENSOR_FILES`. PEFT does not read
             :data:`COMPACT_NAME`, the form of :mod:`shira_lab.adapters.storage.compact`.
         look_up: as for :func:`adapter_tensors`.
 
@@ -54,16 +88,17 @@ def save_adapter(
         layers = {PREFIX + path.replace(COMPILED, ""): layer for path, layer in model.adapter_layers()}
         shapes = {path: shape_of(layer.base_layer) for path, layer in layers.items()}
         tensors = pack(tensors, config, shapes)
-    new_card = may_write_card(folder)
+    new_card = _may_write_card(folder)
     write_folder(folder, file, encode(tensors, file), config.to_json().encode())
     if new_card:
-        write_atomic(folder / CARD_NAME, card(config, file).encode())
+        write_atomic(folder / CARD_NAME, _card(config, file).encode())
 
 
 def adapter_tensors(
     model: AdapterModel, name: str, look_up: Callable[[Tensor], Tensor] = Tensor.detach
 ) -> dict[str, Tensor]:
-    """The tensors of an adapter under PEFT's names, each what ``look_up`` makes of the one in the model."""
+    """The tensors of an adapter under PEFT's names; ``look_up`` returns the tensor to save for one of the model: the
+    same one, or the one that a state dict has for it."""
     tensors: dict[str, Tensor] = {}
     for path, layer in model.adapter_layers():
         if name in layer.adapters:
@@ -114,3 +149,40 @@ def _check_same_kind(folder: Path, config: AdapterConfig) -> None:
             f"{folder} holds a {kind} adapter; saving this {config.peft_type} adapter there would overwrite it. "
             "Choose another folder, or delete that one first."
         )
+
+
+def _card(config: AdapterConfig, file: str) -> str:
+    """The text for an adapter with this config and this name of the file with its tensors."""
+    base, targets, name, method = config.base_model_name_or_path, config.target_modules, "", ""
+    settings = f"r: {config.r}"
+    if isinstance(config, ShiraConfig):
+        name, settings = "SHiRA", f"{settings}, mask: {config.mask_type}"
+        method = "A sparse high rank adapter (arXiv 2406.13175): r(m + n) entries of each target's (m, n) weight."
+    if isinstance(config, LoraConfig):
+        name, settings = "LoRA", f"{settings}, lora_alpha: {config.lora_alpha:g}"
+        method = "A low rank adapter (arXiv 2106.09685): two factors of rank r beside each target's weight."
+    head: dict[str, Any] = {"base_model": base} if base else {}
+    head["library_name"] = "shira_lab" if file == COMPACT_NAME else "peft"
+    if config.task_type == "CAUSAL_LM":
+        head["pipeline_tag"] = "text-generation"
+    head["tags"] = ([f"base_model:adapter:{base}"] if base else []) + [name.lower()]
+    return _TEXT.format(
+        head="\n".join(f"{key}: {json.dumps(value)}" for key, value in head.items()),
+        title=f"{name} adapter for {base}" if base else f"{name} adapter",
+        method=method,
+        targets=targets if isinstance(targets, str) else ", ".join(sorted(targets or ["those of its architecture"])),
+        saved=", ".join(config.modules_to_save or ["nothing"]),
+        settings=settings,
+    )
+
+
+def _may_write_card(folder: Path) -> bool:
+    """Whether ``folder`` has no card, or the one of the adapter that is there."""
+    path = folder / CARD_NAME
+    if not path.exists():
+        return True
+    try:
+        config, file = AdapterConfig.from_pretrained(folder), find_files(folder)[1].name
+        return path.read_text("utf-8") == _card(config, file)
+    except (ShiraError, OSError, ValueError):
+        return False

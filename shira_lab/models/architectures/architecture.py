@@ -71,13 +71,7 @@ class Architecture:
             paths = list(find_targets(self.model, config))
         return {path: shape_of(self.model.get_submodule(path)) for path in paths}
 
-    def costs(
-        self,
-        r: int,
-        shapes: Mapping[str, Shape],
-        tokens: int = 0,
-        dtype: str = "bfloat16",
-    ) -> dict[str, Cost]:
+    def costs(self, r: int, shapes: Mapping[str, Shape], tokens: int = 0, dtype: str = "bfloat16") -> dict[str, Cost]:
         """What SHiRA, LoRA and full fine-tuning cost, by the method's name.
 
         Args:
