@@ -38,16 +38,21 @@ class MathMLRenderer(IPythonRenderer):
     """nbconvert's Markdown, with formulas as MathML in place of TeX that a script would have to typeset."""
 
     def inline_math(self, body: str) -> str:
-        return mathml(body)
+        return formula(body)
 
     def block_math(self, body: str) -> str:
-        return mathml(body, display="block")
+        return formula(body, display="block")
 
     def latex_environment(self, name: str, body: str) -> str:
-        return mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", display="block")
+        return formula(f"\\begin{{{name}}}{body}\\end{{{name}}}", display="block")
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
         return text if url.endswith(".ipynb") else super().link(text, url, title)
+
+
+def formula(body: str, display: str = "inline") -> str:
+    """MathML of some TeX; latex2mathml leaves the backslash of a name with an underscore."""
+    return mathml(body, display=display).replace("\\_", "_")
 
 
 def markdown_to_html(source: str) -> str:

@@ -13,7 +13,9 @@ from store_notebooks import WIDGET_VIEW, normalise
 LOADS = re.compile(r"<(?:script|link|img|iframe)\b[^>]*?(?:src|href)\s*=\s*[\"']?(?:https?:)?//", re.IGNORECASE)
 
 CELLS = [
-    new_markdown_cell("The adapter adds $W' = W + \\alpha S$, in code `$W$`.\n\n$$k = r(m + n)$$"),
+    new_markdown_cell(
+        "The adapter adds $W' = W + \\alpha S$, in code `$W$`.\n\n$$k = r(m + n)$$\n\n$\\text{mask\\_fn}$"
+    ),
     new_markdown_cell("Next: [masks](02-masks.ipynb). [The paper](https://arxiv.org/abs/2406.13175)."),
     new_code_cell("import plotly.io as pio\npio.renderers.default = 'plotly_mimetype'\nprint('a')\nprint('b')"),
     new_code_cell("import plotly.graph_objects as go\ngo.Figure(go.Scatter(y=[1, 3, 2])).show()"),
@@ -72,4 +74,4 @@ def test_a_link_to_a_lesson_that_is_not_in_the_page_is_text_and_others_lead_on(h
 
 
 def test_formulas_are_drawn_by_the_browser_and_code_stays_code(html: str) -> None:
-    assert html.count("<math") == 2 and "<code>$W$</code>" in html
+    assert html.count("<math") == 3 and "mask_fn" in html and "<code>$W$</code>" in html

@@ -142,6 +142,9 @@ class FusionLab(App):
     def _said(self, moment: Moment) -> str:
         return ", ".join(f"{world} x {scale:g}" for world, scale in zip(self.worlds, moment.scales, strict=True))
 
+    def _settle(self) -> None:
+        self._resting.finish()
+
     def close(self) -> None:
         self._resting.cancel()
         super().close()

@@ -17,7 +17,7 @@ from shira_lab.analysis.spectrum import Spectrum
 from shira_lab.budget import Shape
 from shira_lab.course.figures import MaskProfile, mask_pixels, ranks_in_words
 from shira_lab.course.figures.chart import Chart, Line
-from shira_lab.course.figures.margins import Bars, with_margins_png
+from shira_lab.course.figures.margins import DEPTH, GAP, Bars, with_margins_png
 from shira_lab.course.figures.mask import SIDE, VIEW_PIXELS, pooling
 from shira_lab.course.figures.methods import looks
 from shira_lab.course.figures.overlap import COLOURS, overlap_pixels
@@ -88,7 +88,8 @@ class MaskCanvas(anywidget.AnyWidget):
         else:
             picture = packed_png(data, self.shape, [rgb(colour) for colour in self.palette])
             drawn = image("png", picture, self.alt, pixelated(self.shape))
-        return f'<figure style="margin:0">{drawn}<figcaption>{escape(self.caption)}</figcaption></figure>'
+        style = f"margin:0;max-width:{VIEW_PIXELS + GAP + DEPTH}px"  # a long caption makes no room for itself
+        return f'<figure style="{style}">{drawn}<figcaption>{escape(self.caption)}</figcaption></figure>'
 
     def _bars(self) -> tuple[Bars, Bars]:
         """Those of rows and of columns."""
