@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from shira_lab.analysis.rank import random_delta, structural_rank
-from shira_lab.analysis.spectrum import Spectrum
+from shira_lab.analysis.spectrum import Spectrum, spectrum
 from shira_lab.budget import Shape
 
 SMALLEST = 1e-6  # share of the largest singular value that a value above zero has at least here
@@ -20,9 +20,12 @@ def first_spectrum(positions: Tensor, shape: Shape, seed: int = 0) -> Spectrum:
     >>> first_spectrum(torch.tensor([0, 4, 5]), (3, 3)).rank
     2
     """
-    delta = random_delta(positions, shape, seed).float()
-    delta = delta if shape[0] <= shape[1] else delta.T
-    squares = torch.linalg.eigvalsh(delta @ delta.T).flip(0).double()
+    delta = random_delta(positions, shape, seed)
+    rough = (delta if shape[0] <= shape[1] else delta.T).float()
+    try:
+        squares = torch.linalg.eigvalsh(rough @ rough.T).flip(0).double()
+    except torch.linalg.LinAlgError:  # does not converge in float32, as may be where most columns are empty
+        return spectrum(delta)
     values = squares.clamp(min=SMALLEST**2 * float(squares[0])).sqrt()
     values[structural_rank(positions, shape) :] = 0
     return Spectrum(values, shape)
