@@ -67,10 +67,13 @@ def test_in_a_notebook_only_the_place_where_the_slider_rests_is_measured(lab: Fu
         for scale in (0.3, 0.5, 0.8):
             lab.scale_2 = scale
         assert lab.now is first and "when the sliders rest" in lab.status.value
-        while lab.now is first:
+        while lab.now is first or lab.now.text == WRITING:
             await asyncio.sleep(0.05)
 
+    pictures: list[str] = []
+    lab._losses.observe(lambda _: pictures.append(lab.now.text), "value")
     asyncio.run(asyncio.wait_for(drag(), 60))
+    assert pictures == [WRITING]  # the losses do not wait for the text
     assert lab.before is first and lab.now.scales == (1.0, 0.8)
 
 

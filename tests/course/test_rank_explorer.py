@@ -112,7 +112,8 @@ def test_the_slider_ends_at_a_quarter_of_the_weight_and_r_fits_the_shape(explore
     explorer.r = max_r((48, 64))
     explorer.shape = "8x8"
     assert explorer.r == max_r((8, 8)) == explorer.controls["r"].max
-    assert "r(m + n) = 4 * (8 + 8) = 64 numbers, 100.00% of the weight. Full rank is 8." in explorer.status.value
+    budget = "r(m + n) = 4 * (8 + 8) = 64 trainable parameters, 100.00% of the weight. Full rank is 8."
+    assert budget in explorer.status.value
 
 
 @pytest.mark.parametrize(
