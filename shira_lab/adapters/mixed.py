@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from shira_lab.adapters.names import BASE
-from shira_lab.adapters.tree import switched
+from shira_lab.adapters.tree import BASE, check_known, switched
 from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.errors import AdapterError
 from shira_lab.layers.layer import here
@@ -90,7 +89,7 @@ def _checked(model: AdapterModel, adapter_names: Sequence[str], given: Mapping[s
     if isinstance(adapter_names, str):
         raise AdapterError(f"`adapter_names` should be a list, one name for each sample; got {adapter_names!r}.")
     names = list(adapter_names)
-    model.check_known(name for name in names if name != BASE)
+    check_known(model.peft_config, (name for name in names if name != BASE))
     sizes = (len(v) for v in _tensors({k: v for k, v in given.items() if k not in _SETTINGS}) if v.dim() > 0)
     samples = next(sizes, None)
     if samples is None or samples != len(names):
@@ -175,9 +174,8 @@ def _pad(outputs: list[Any], settings: Sequence[Mapping[str, Any]]) -> None:
             outputs[i] = ids if isinstance(output, Tensor) else _like(output, {**output, "sequences": ids})
 
 
-def _sequences(output: Any) -> Tensor:
-    sequences: Tensor = output if isinstance(output, Tensor) else output["sequences"]
-    return sequences
+def _sequences(output: Any) -> Any:
+    return output if isinstance(output, Tensor) else output["sequences"]
 
 
 def _pad_token(settings: Sequence[Mapping[str, Any]]) -> int:

@@ -118,7 +118,8 @@ class Mergeable(nn.Module):
 
     def check_untouched(self) -> None:
         """Raise :class:`AdapterError` when somebody has changed the weight while something was merged into it."""
-        self._overlay.check_untouched(self.weight)
+        if self._overlay.written:
+            self._overlay.check_untouched(self.weight)
 
     def check_cast(self, fn: Callable[[Tensor], Tensor]) -> None:
         """Raise what a cast or move of all tensors by ``fn`` would raise, and change nothing."""

@@ -13,6 +13,7 @@ from shira_lab.adapters.shelf import AdapterShelf
 from shira_lab.course.fusion.blends import save_blends
 from shira_lab.course.fusion.pair import shipped_pair
 from shira_lab.course.widgets import AdapterSwitcher, FusionLab
+from shira_lab.course.widgets.fusion_lab import WRITING
 from shira_lab.errors import ConfigError
 from shira_lab.models.hub import load_model
 from shira_lab.training.evaluate import sample, story_loss
