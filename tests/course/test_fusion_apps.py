@@ -13,6 +13,7 @@ from shira_lab.adapters.shelf import AdapterShelf
 from shira_lab.course.fusion.blends import save_blends
 from shira_lab.course.fusion.pair import shipped_pair
 from shira_lab.course.widgets import AdapterSwitcher, FusionLab
+from shira_lab.course.widgets.fusion_lab import WRITING
 from shira_lab.errors import ConfigError
 from shira_lab.models.hub import load_model
 from shira_lab.training.evaluate import sample, story_loss
@@ -67,10 +68,13 @@ def test_in_a_notebook_only_the_place_where_the_slider_rests_is_measured(lab: Fu
         for scale in (0.3, 0.5, 0.8):
             lab.scale_2 = scale
         assert lab.now is first and "when the sliders rest" in lab.status.value
-        while lab.now is first:
+        while lab.now is first or lab.now.text == WRITING:
             await asyncio.sleep(0.05)
 
+    pictures: list[str] = []
+    lab._losses.observe(lambda _: pictures.append(lab.now.text), "value")
     asyncio.run(asyncio.wait_for(drag(), 60))
+    assert pictures == [WRITING]  # the losses do not wait for the text
     assert lab.before is first and lab.now.scales == (1.0, 0.8)
 
 

@@ -112,7 +112,8 @@ def test_the_slider_ends_at_a_quarter_of_the_weight_and_r_fits_the_shape(explore
     explorer.r = max_r((48, 64))
     explorer.shape = "8x8"
     assert explorer.r == max_r((8, 8)) == explorer.controls["r"].max
-    assert "r(m + n) = 4 * (8 + 8) = 64 numbers, 100.00% of the weight. Full rank is 8." in explorer.status.value
+    budget = "r(m + n) = 4 * (8 + 8) = 64 trainable parameters, 100.00% of the weight. Full rank is 8."
+    assert budget in explorer.status.value
 
 
 @pytest.mark.parametrize(
@@ -190,12 +191,20 @@ def test_a_large_weight_waits_for_the_slider_to_rest_and_answers_the_last_stop_o
     async def drag() -> tuple[RankExplorer, list[str]]:
         app = RankExplorer(shape="400x400", r=2, mask_types="random")
         at_once = table_of(app)["random"]
+        app._table.observe(lambda change: pictures.append((table_of(app)["random"], app.status.value)), "value")
         app.r = 3
         app.r = 4
-        await asyncio.sleep(1.5)
+        while LORA not in curves_of(app):
+            await asyncio.sleep(0.01)
         return app, at_once
 
+    pictures: list[tuple[list[str], str]] = []
     app, at_once = asyncio.run(drag())
+    (first, said), (exact, _) = pictures[-2:]
+    assert "Ranks are exact; curves have four digits, and settle." in said and "settle" not in app.status.value
+    assert first[:4] == exact[:4] and [float(cell) for cell in first[4:]] == pytest.approx(
+        [float(cell) for cell in exact[4:]], rel=1e-3
+    )
     assert at_once[0] == "1,600" and at_once[3:] == ["...", "...", "..."]
     assert table_of(app)["random"][0] == "3,200" and "..." not in app._table.value
     assert len(curves_of(app)[LORA]) == 4

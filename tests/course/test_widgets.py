@@ -205,6 +205,39 @@ def test_singular_values_come_after_the_mask_and_belong_to_the_last_move(
     assert at_once == b"" and len(later) > 0
 
 
+def test_a_first_picture_has_the_exact_rank_and_says_that_its_curve_settles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shira_lab.course.widgets.mask_panel.EXACT", 0)
+    pictures: list[tuple[bytes, str]] = []
+
+    async def move() -> MaskExplorer:
+        app = MaskExplorer(nn.Sequential(nn.Linear(100, 60)), r=2)
+        app._panel.facts.observe(
+            lambda _: pictures.append((app._panel.spectrum.values, app._panel.facts.value)), "value"
+        )
+        for r in (3, 4):
+            app.r = r
+        while len(pictures) < 2 or "to four digits" in pictures[-1][1]:
+            await asyncio.sleep(0.01)
+        return app
+
+    app = asyncio.run(move())
+    (first, said), (exact, settled) = pictures[-2:]
+    assert "to four digits, exact when the slider rests" in said and "to four digits" not in settled
+    rank = f"{app.spectrum.rank} of 60"
+    assert rank in said and rank in settled
+    first, exact = (torch.frombuffer(bytearray(values), dtype=torch.float32) for values in (first, exact))
+    assert torch.equal(exact, app.spectrum.values.float())
+    torch.testing.assert_close(first, exact, rtol=0, atol=2e-3 * float(exact[0]))
+
+
+@pytest.mark.parametrize("mask_type", ["random", "magnitude", "struct", "row_col", "block"])
+def test_a_first_spectrum_has_the_rank_of_the_exact_one(mask_type: str) -> None:
+    app = MaskExplorer(nn.Sequential(nn.Linear(100, 60)), r=2, mask_type=mask_type)
+    first = app.mask.first_spectrum
+    assert first.rank == app.spectrum.rank
+    assert first.stable_rank == pytest.approx(app.spectrum.stable_rank, rel=1e-3)
+
+
 def test_nothing_listens_after_close(explorer: MaskExplorer) -> None:
     explorer.close()
     before = explorer._panel.mask.bits

@@ -1,6 +1,6 @@
 """Two adapters on one model, a slider for the scale of each: what both worlds lose, and what the model generates."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ipywidgets
@@ -20,6 +20,7 @@ from shira_lab.training.worlds import get_world
 
 PROMPT = "Once there was"
 TOKENS, TEMPERATURE, SEED = 60, 0.5, 0  # of the text; below 1, so that whole sentences come out
+WRITING = "..."  # in the text's place, while the losses are already there
 
 
 @dataclass(frozen=True)
@@ -112,13 +113,19 @@ class FusionLab(App):
             self._set(*scales)
             excess[world] = self._excess(world)
 
-        def finish() -> None:
+        def show_losses() -> None:
+            if self.now.text != WRITING:  # else the sliders moved before it was written
+                self.before = self.now
+            self.now = Moment(scales, excess, WRITING)
+            self._show()
+
+        def show_text() -> None:
             self._set(*scales)
-            self.before, self.now = self.now, Moment(scales, excess, self._text())
+            self.now = replace(self.now, text=self._text())
             self._show()
 
         self.status.say("Measuring when the sliders rest ...")
-        self._resting.run([*(lambda name=name: measure(name) for name in self.worlds), finish])
+        self._resting.run([*(lambda name=name: measure(name) for name in self.worlds), show_losses, show_text])
 
     # ---- the view ---------------------------------------------------------------------------------------------------
 

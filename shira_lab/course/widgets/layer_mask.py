@@ -10,6 +10,7 @@ from shira_lab.analysis.spectrum import Spectrum
 from shira_lab.budget import Shape, density, max_r, num_params
 from shira_lab.course.figures import MaskProfile, mask_profile
 from shira_lab.course.figures.budget import ADVICE
+from shira_lab.course.widgets.first_spectrum import first_spectrum
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class LayerMask:
         """Singular values of a delta with normally distributed values at the positions."""
         return RankReport(self.positions, self.shape).spectrum
 
+    @cached_property
+    def first_spectrum(self) -> Spectrum:
+        """About the same in half of the time, its rank exact."""
+        return first_spectrum(self.positions, self.shape)
+
     def budget_in_words(self) -> str:
         """ "r(m + n) = 8 * (64 + 48) = 896 of 3,072 entries train: 29.17%, above the usual 10%." """
         (m, n), share = self.shape, density(self.r, self.shape)
@@ -44,9 +50,9 @@ class LayerMask:
             f"{share:.2%}, {advice} the usual {ADVICE:.0%}."
         )
 
-    def facts(self) -> list[tuple[str, str]]:
-        """What the mask makes possible, as names and values."""
-        (m, n), profile, ranks = self.shape, self.profile, self.spectrum
+    def facts(self, ranks: Spectrum) -> list[tuple[str, str]]:
+        """What the mask makes possible, as names and values, with ``ranks`` as far as they are known."""
+        (m, n), profile = self.shape, self.profile
         return [
             ("rank of a random delta here", f"{ranks.rank} of {min(m, n)} (LoRA with as many parameters: {self.r})"),
             ("stable rank, effective rank", f"{ranks.stable_rank:.1f}, {ranks.effective_rank:.1f}"),

@@ -18,7 +18,9 @@ from shira_lab.course.widgets.pictures import MaskCanvas, SpectrumPlot
 from shira_lab.course.widgets.resting import WhenResting
 
 #: m * n * min(m, n) up to which singular values follow every move of the slider, in about 100 ms; else its last.
-QUICK = 5e8
+QUICK = 2e9
+#: The same, up to which these are exact at once; else to four digits, and exact when the slider rests.
+EXACT = 2e7
 SCALE = 2 * ADVICE  # density at which the bar is full: the advice stands in its middle
 
 
@@ -34,8 +36,10 @@ class MaskPanel:
         self.density, self.facts, self.ranks, self.status = (*(ipywidgets.HTML() for _ in range(3)), Status())
         self.beside = ipywidgets.VBox([self.density, self.spectrum, self.facts], layout={"flex": "1 1 260px"})
         self.view = ipywidgets.VBox([row(self.mask, self.beside, gap="8px 24px"), self.status])
-        self._aside: Aside[Spectrum] = Aside()
+        # Two threads: a first answer never waits for an exact one that an earlier move asked for.
+        self._first, self._exact = Aside[Spectrum](), Aside[Spectrum]()
         self._resting = WhenResting()
+        self._mask: LayerMask | None = None
 
     def show(self, make: Callable[[], LayerMask], shape: Shape, remark: Callable[[], str]) -> None:
         """Draw the mask that ``make`` gives for a weight of ``shape``; its singular values follow when they are known.
@@ -47,8 +51,10 @@ class MaskPanel:
         quick = m * n * min(m, n) <= QUICK
         if not quick:
             self.rest()
+        self._resting.cancel()
+        self._exact.cancel()
         try:
-            mask = make()
+            mask = self._mask = make()
         except Exception as error:
             self.rest()
             self.mask.fade()
@@ -60,23 +66,32 @@ class MaskPanel:
         self.mask.show(mask.positions, shape, mask.profile)
         self.density.value = density_bar(density(mask.r, shape))
         self.status.say(f"{mask.budget_in_words()} {remark()}".rstrip())
-        follow = partial(self._aside.run, lambda: mask.spectrum, lambda _: self._show_facts(mask))
-        self._resting.run([follow], at_once=quick)
+        exact = m * n * min(m, n) <= EXACT
+        follow = partial(self._show_spectrum, mask) if exact else partial(self._show_first, mask)
+        work = (lambda: mask.spectrum) if exact else (lambda: mask.first_spectrum)
+        self._resting.run([partial(self._first.run, work, follow)], at_once=quick)
 
     def settle(self) -> None:
         """Find what waits to be drawn, and draw it, now."""
-        self._resting.finish()
-        self._aside.finish()
+        for part in (self._resting, self._first, self._resting, self._exact):  # each may ask for the next
+            part.finish()
 
     def rest(self) -> None:
         """Forget what waits to be drawn."""
         self._resting.cancel()
-        self._aside.cancel()
+        self._first.cancel()
+        self._exact.cancel()
 
-    def _show_facts(self, mask: LayerMask) -> None:
-        self.spectrum.show(mask.spectrum)
-        self.facts.value = table(mask.facts())
-        self.ranks.value = f"A random delta here: <strong>{ranks_in_words(mask.spectrum)}</strong>."
+    def _show_first(self, mask: LayerMask, first: Spectrum) -> None:
+        """Singular values to four digits, and those of the newest mask exactly when the slider rests."""
+        self._show_spectrum(mask, first, ("singular values", "to four digits, exact when the slider rests"))
+        if mask is self._mask:
+            self._resting.run([partial(self._exact.run, lambda: mask.spectrum, partial(self._show_spectrum, mask))])
+
+    def _show_spectrum(self, mask: LayerMask, spectrum: Spectrum, *remarks: tuple[str, str]) -> None:
+        self.spectrum.show(spectrum)
+        self.facts.value = table([*mask.facts(spectrum), *remarks])
+        self.ranks.value = f"A random delta here: <strong>{ranks_in_words(spectrum)}</strong>."
 
 
 def density_bar(share: float) -> str:

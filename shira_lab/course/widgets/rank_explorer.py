@@ -1,7 +1,7 @@
 """The rank that each mask gives with the same budget: spectra beside LoRA's, theory beside what is measured."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any
 
@@ -17,8 +17,10 @@ from shira_lab.budget import Shape, check_budget, density, max_r, num_params
 from shira_lab.course.figures import figure_png, spectrum_figure
 from shira_lab.course.masks.heavy_tails import heavy_tailed_layer
 from shira_lab.course.widgets.app import App
+from shira_lab.course.widgets.aside import Aside
 from shira_lab.course.widgets.check_group import CheckGroup, split_names
 from shira_lab.course.widgets.controls import FloatSlider, Slider, Status, dropdown, in_words, number, plain, row
+from shira_lab.course.widgets.first_spectrum import first_spectrum
 from shira_lab.course.widgets.pictures import SpectrumPlot
 from shira_lab.course.widgets.ranks_table import LORA, ranks_table
 from shira_lab.course.widgets.resting import Step, WhenResting
@@ -30,7 +32,7 @@ SHAPES = ("192x192", "768x192", "192x768", "768x768", "3072x768", "768x3072")
 #: Sum of m * n * min(m, n) over the masks up to which singular values are computed at once, in about 20 ms.
 QUICK = 3e7
 #: Sum of m * n over the masks up to which they are drawn and counted at once, in about 50 ms.
-COUNTED_AT_ONCE = 5e5
+COUNTED_AT_ONCE = 2e6
 MAX_COLUMN_SCALE = 1.5
 SLIDER_DENSITY = 0.25  # where the r slider ends: what there is to see happens long before
 Y_TITLE = "singular value, update scaled to norm 1"
@@ -67,7 +69,7 @@ class RankExplorer(App):
     def __init__(self, show: tuple[str, ...] | None = None, **state: Any) -> None:
         self._reports: dict[str, RankReport] = {}
         self._counted: dict[str, RankReport] | None = None
-        self._resting = WhenResting()
+        self._resting, self._exact = WhenResting(), Aside[dict[str, Spectrum]]()
         super().__init__(show, **state)
         self._build()
         self.on_change(self._fit_r, "shape")
@@ -102,8 +104,7 @@ class RankExplorer(App):
 
     def spectra(self) -> dict[str, Spectrum]:
         """The spectrum of an update for each chosen mask, and LoRA's."""
-        masks = {name: report.spectrum for name, report in self.reports().items()}
-        return {**masks, LORA: lora_spectrum(self.r, self.size, self.values_seed)}
+        return _spectra(self.reports(), partial(lora_spectrum, self.r, self.size, self.values_seed))
 
     # ---- what the state may be --------------------------------------------------------------------------------------
 
@@ -159,22 +160,37 @@ class RankExplorer(App):
 
     def _draw(self, _: Any = None) -> None:
         """The budget at once; masks and their singular values, where they take long, when the slider rests."""
+        self._exact.cancel()
+        self._say()
+        m, n = self.size
+        entries = m * n * len(split_names(self.mask_types))
+        quick = entries * min(m, n) <= QUICK
+        steps = self._steps(first=not quick)
+        if entries <= COUNTED_AT_ONCE:
+            next(steps)()
+        self._resting.run(steps, at_once=quick)
+
+    def _say(self, remark: str = "") -> None:
+        """The budget, and a remark."""
         (m, n), k = self.size, num_params(self.r, self.size)
         self.status.say(
             f"Each update has r(m + n) = {self.r} * ({m} + {n}) = {k:,} trainable parameters, "
-            f"{density(self.r, self.size):.2%} of the weight. Full rank is {min(m, n)}."
+            f"{density(self.r, self.size):.2%} of the weight. Full rank is {min(m, n)}. {remark}".rstrip()
         )
-        entries, steps = m * n * len(split_names(self.mask_types)), self._steps()
-        if entries <= COUNTED_AT_ONCE:
-            next(steps)()
-        self._resting.run(steps, at_once=entries * min(m, n) <= QUICK)
 
-    def _steps(self) -> Iterator[Step]:
-        """Draw the masks and count, then find the singular values, mask by mask."""
+    def _steps(self, first: bool) -> Iterator[Step]:
+        """Draw the masks and count; where it takes long, a ``first`` curve of each; then the singular values."""
         yield self._count
-        if self._counted is not None:
-            yield from (partial(getattr, report, "spectrum") for report in self._counted.values())
-            yield self._draw_spectra
+        if self._counted is None:
+            return
+        exactly = partial(_spectra, self._counted, partial(lora_spectrum, self.r, self.size, self.values_seed))
+        if first:
+            yield partial(self._say, "Ranks are exact; curves have four digits, and settle.")
+            known: dict[str, Spectrum] = {}
+            yield from (partial(self._draw_first, known, name) for name in self._counted)
+            yield partial(self._exact.run, exactly, self._draw_exact)
+        else:
+            yield lambda: self._draw_exact(exactly())
 
     def _count(self) -> None:
         try:
@@ -187,16 +203,26 @@ class RankExplorer(App):
         else:
             self._table.value = ranks_table(self.size, self.r, self._counted, {})
 
-    def _draw_spectra(self) -> None:
-        spectra = self.spectra()
+    def _draw_first(self, known: dict[str, Spectrum], name: str) -> None:
+        """The first curve of this mask beside those that are ``known``."""
+        known[name] = first_spectrum(self.reports()[name].positions, self.size, self.values_seed)
+        self._show(known)
+
+    def _draw_exact(self, spectra: dict[str, Spectrum]) -> None:
+        self._show(spectra)
+        self._say()
+
+    def _show(self, spectra: dict[str, Spectrum]) -> None:
         self._plot.show({name: one.normalised for name, one in spectra.items()})
         self._table.value = ranks_table(self.size, self.r, self.reports(), spectra)
 
     def _settle(self) -> None:
         self._resting.finish()
+        self._exact.finish()
 
     def close(self) -> None:
         self._resting.cancel()
+        self._exact.cancel()
         super().close()
 
     def picture(self) -> bytes | None:
@@ -205,6 +231,10 @@ class RankExplorer(App):
         except Exception:  # as in the live view, where the status line says what it was
             return None
         return figure_png(spectrum_figure(spectra, f"{Y_TITLE[0].upper()}{Y_TITLE[1:]}"))
+
+
+def _spectra(reports: Mapping[str, RankReport], lora: Callable[[], Spectrum]) -> dict[str, Spectrum]:
+    return {**{name: report.spectrum for name, report in reports.items()}, LORA: lora()}
 
 
 def _size(shape: str) -> Shape:
