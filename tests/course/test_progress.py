@@ -127,6 +127,13 @@ def test_a_lesson_goes_on_where_nothing_can_be_written(tmp_path: Path, monkeypat
         assert check(EXERCISES["fewest"].solution).passed
 
 
+def test_every_exercise_and_question_belongs_to_one_lesson() -> None:
+    exercises = [name for asked in contents().values() for name in asked.exercises]
+    questions = [question for asked in contents().values() for question in asked.questions]
+    assert len(exercises) == len({*exercises}) and {*exercises} <= EXERCISES.keys()
+    assert len(questions) == len({*questions}) and all(asked.questions for asked in contents().values())
+
+
 def test_a_break_counts_as_ten_minutes() -> None:
     assert minutes([]) == 0
     assert minutes(["2026-01-01T10:00:00", "2026-01-01T10:04:00", "2026-01-02T10:00:00", "2026-01-02T10:03:00"]) == 17

@@ -19,7 +19,24 @@ HEADINGS = (
     "In 45 minutes",
     "Without a network",
 )
-NUMBERS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
+NUMBERS = [
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+]
 ROW = re.compile(r"^\| (.+?) \| (\d+) \|$", re.MULTILINE)
 every_lesson = pytest.mark.parametrize("lesson", find_lessons(["all"]), ids=lambda lesson: lesson.name)
 
