@@ -19,7 +19,7 @@ PROTOCOL = Protocol(
     eval_every=24,
     eval_stories=6,
     samples=0,
-    learning_rates=(0.001, 0.003, 0.01, 0.03),
+    learning_rates=(0.003, 0.01, 0.03, 0.1),
 )
 
 

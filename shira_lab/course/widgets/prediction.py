@@ -44,6 +44,7 @@ class Prediction(App):
         self.commit_button = button("Commit", "primary", self._commit, "keep this prediction; it cannot be changed")
         self.status, self.reply = Status(), ipywidgets.HTML()
         self._reply_still = Still(self.reply, lambda: f"The answer: {self.answer}.", hint="")
+        self.after_each_cell(self._reply_still.catch_up)
         asked = ipywidgets.HTML(f"<strong>{escape(question)}</strong>")
         self.view.children = (asked, self.choices, self.commit_button, self.status)
         self.on_change(self._show, "committed")
