@@ -119,7 +119,8 @@ def test_a_learners_lesson_has_no_output_of_a_cell_with_an_answer(lesson: Any, h
 @every_lesson
 def test_the_teacher_has_notes_solutions_and_what_the_checks_say(lesson: Any, handouts: Path) -> None:
     cells = nbformat.read(handouts / "otter" / "teacher" / "lessons" / lesson.path.name, as_version=4).cells
-    assert cells[0].source.startswith("# ")
+    assert cells[0].source.startswith(f"# Lesson {int(lesson.name[:2])}: notes for teachers\n")
+    assert all(f"| `{task.exercise.name}` | {task.exercise.difficulty} |" in cells[0].source for task in lesson.tasks)
     for task in lesson.tasks:
         assert any(cell.source == task.exercise.answer for cell in cells)
         [checked] = [cell for cell in cells if cell.source.endswith(f"check({task.exercise.name})")]
