@@ -9,9 +9,7 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
-import nbformat
-
-from shira_lab.course.exercises import EXERCISES
+from shira_lab.course.handout.lesson import Lesson
 from shira_lab.course.lessons import lessons
 from shira_lab.course.progress import Prediction, Progress, file, kept
 
@@ -47,14 +45,13 @@ class Standing:
 def contents() -> dict[str, Contents]:
     """What each lesson asks for, by its name, as its cells have it."""
     found = {}
-    for path in lessons():
-        cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    for lesson in map(Lesson, lessons()):
+        cells = [cell.source for cell in lesson.notebook.cells if cell.cell_type == "code"]
         trees = [compile(cell, "cell", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT) for cell in cells]
-        made = {getattr(node, "name", "") for tree in trees for node in tree.body}
         calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
         asked = [call.args[0] for call in calls if getattr(call.func, "id", "") == "Prediction"]
         questions = [str(one.value) for one in asked if isinstance(one, ast.Constant)]
-        found[path.stem] = Contents([name for name in EXERCISES if name in made], questions)
+        found[lesson.name] = Contents([task.exercise.name for task in lesson.tasks], questions)
     return found
 
 

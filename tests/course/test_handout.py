@@ -119,7 +119,8 @@ def test_a_learners_lesson_has_no_output_of_a_cell_with_an_answer(lesson: Any, h
 @every_lesson
 def test_the_teacher_has_notes_solutions_and_what_the_checks_say(lesson: Any, handouts: Path) -> None:
     cells = nbformat.read(handouts / "otter" / "teacher" / "lessons" / lesson.path.name, as_version=4).cells
-    assert cells[0].source.startswith("# ")
+    assert cells[0].source.startswith(f"# Lesson {int(lesson.name[:2])}: notes for teachers\n")
+    assert all(f"| `{task.exercise.name}` | {task.exercise.difficulty} |" in cells[0].source for task in lesson.tasks)
     for task in lesson.tasks:
         assert any(cell.source == task.exercise.answer for cell in cells)
         [checked] = [cell for cell in cells if cell.source.endswith(f"check({task.exercise.name})")]
@@ -198,3 +199,22 @@ def test_a_lesson_goes_on_with_a_solution_that_it_does_not_show(
     assert earned(taken)[0]
     page = Beside((taken, stub))
     assert "weight.put" not in repr(page) + page._repr_html_()
+
+
+def test_a_damaged_sheet_gets_no_points_and_ends_nothing(
+    handouts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    marking = handouts / "plain" / "teacher" / "marking.json"
+    (tmp_path / "dan.ipynb").write_text("{")
+    asked = ["grade", str(tmp_path), "--lesson", "4", "--marking", str(marking), "--out", str(tmp_path / "grades.csv")]
+    assert main(asked) == 0
+    assert capsys.readouterr().out == "dan: 0\n  file: could not be marked: NotJSONError\n"
+    assert (tmp_path / "grades.csv").read_text().splitlines()[1].startswith("dan,0,0,0,file: ")
+
+
+def test_marking_without_the_handouts_own_file_is_refused(
+    handouts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "marking.json").write_text("{}")
+    assert main(["grade", str(tmp_path), "--lesson", "4", "--marking", str(tmp_path / "marking.json")]) == 2
+    assert "has no points for lesson 04-rank: take the file of its handout." in capsys.readouterr().err

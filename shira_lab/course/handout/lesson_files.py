@@ -9,6 +9,7 @@ from nbformat.v4 import new_markdown_cell, new_output
 
 from shira_lab.course.exercises import EXERCISES, Verdict, judge
 from shira_lab.course.handout.lesson import Lesson, exercise_in, is_exercise
+from shira_lab.course.handout.points import points_of
 from shira_lab.course.handout.sheets import numbered
 
 _STUCK = re.compile(r"<details><summary>Stuck\?</summary>\s*`solution\(.*?</details>\n*", re.DOTALL)
@@ -34,8 +35,18 @@ def for_teachers(lesson: Lesson, notes: str) -> NotebookNode:
             cell.source, cell.outputs = exercise_in(cell).answer, []
         elif cell.cell_type == "code" and (called := _checked(cell)):
             cell.outputs = [expected_output(judge(EXERCISES[called].solution))]
-    notebook.cells.insert(0, new_markdown_cell(notes))
+    notebook.cells.insert(0, new_markdown_cell(f"{notes}\n{_exercises(lesson)}"))
     return numbered(notebook, lesson.name)
+
+
+def _exercises(lesson: Lesson) -> str:
+    """The exercises as a table: what learners should expect, and what an answer is worth."""
+    rows = [
+        f"| `{one.name}` | {one.difficulty} | {one.minutes} | {' + '.join(map(str, points_of(one)))} |"
+        for one in (task.exercise for task in lesson.tasks)
+    ]
+    head = "## Exercises\n\n| Function | Difficulty | Minutes | Points, visible + hidden |\n|---|---|---|---|"
+    return "\n".join([head, *rows])
 
 
 def expected_output(verdict: Verdict) -> NotebookNode:
