@@ -6,6 +6,7 @@ from shira_lab.course.logs import Content, Log
 
 SHIPPED = "runs.jsonl"  # made by scripts/compare.py
 POSITIONS = "positions.jsonl"  # made by scripts/choose_positions.py
+PUBLISHED = "published.jsonl"  # made by scripts/race_published.py
 
 
 def _whole(protocol: Content, runs: list[Content]) -> Comparison:
@@ -18,5 +19,5 @@ read_log, begin_log, append_run = LOG.read, LOG.begin, LOG.append
 
 
 def shipped(name: str = SHIPPED) -> Comparison:
-    """A comparison on the embedded model that ships with the package, ``SHIPPED`` or ``POSITIONS``."""
+    """A comparison on the embedded model that ships with the package, ``SHIPPED``, ``POSITIONS`` or ``PUBLISHED``."""
     return LOG.shipped(name)
