@@ -1,7 +1,7 @@
 """The whole method on one page: Sparse High Rank Adapters (SHiRA, arXiv 2406.13175, section 3).
 
-    forward     y  = x (W + S)^T + b        S[positions] = v, k = r(m + n) numbers, and zero elsewhere
-    backward    dv = (dy^T x)[positions]    the weight W of shape (m, n) stays frozen; of dy^T x, k entries are made
+forward     y  = x (W + S)^T + b        S[positions] = v, k = r(m + n) numbers, and zero elsewhere
+backward    dv = (dy^T x)[positions]    the weight W of shape (m, n) stays frozen; of dy^T x, k entries are made
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Each lesson says first what one will be able to do, after what, and in how many minutes; last it asks two questions."""
+"""Each lesson says what one will be able to do, after what, and in how many minutes; last it asks two questions."""
 
 import re
 from pathlib import Path
@@ -49,13 +49,14 @@ def test_a_lesson_begins_with_what_one_will_be_able_to_do_and_what_it_builds_on(
 @every_notebook
 def test_the_minutes_of_each_part_are_enough_for_it_and_add_up(path: Path) -> None:
     promised = {name: int(minutes) for name, minutes in ROW.findall(opening(path))}
-    needed = dict.fromkeys(promised, 0.0)
+    needed: dict[str, float] = {}
     for heading, prose in parts(path).items():
         if heading not in CLOSING:
             row = next((name for name in promised if re.match(rf"{re.escape(name)}(?!\w)", heading)), None)
             assert row, f"no row of the table is about '{heading}'"
-            needed[row] += minutes_of(heading, prose)
-    assert {name: minutes for name, minutes in needed.items() if not 0 < minutes <= promised[name]} == {}
+            needed[row] = needed.get(row, 0) + minutes_of(heading, prose)
+    assert needed.keys() == promised.keys()
+    assert {name: minutes for name, minutes in needed.items() if minutes > promised[name]} == {}
     assert TOGETHER.findall(opening(path)) == [str(sum(promised.values()))]
 
 

@@ -47,7 +47,11 @@ WORDS_A_MINUTE = 130  # read aloud
 
 def words_to_read(path: Path) -> int:
     """In a lesson's prose, from the top. What is folded can be skipped, and exercises have minutes of their own."""
-    prose = [TABLE.sub("", START.sub("", FOLDED.sub("", cell.source))) for cell in read(path).cells if cell.cell_type == "markdown"]
+    prose = [
+        TABLE.sub("", START.sub("", FOLDED.sub("", cell.source)))
+        for cell in read(path).cells
+        if cell.cell_type == "markdown"
+    ]
     return sum(len(text.split()) for text in prose if "Your turn" not in text)
 
 

@@ -22,7 +22,10 @@ def refused(tensors, shapes):
         rows, columns = tensors[f"{layer}.shira_indices"].long()
         inside = (rows >= 0) & (rows < m) & (columns >= 0) & (columns < n)  # stub: -
         once = (rows * n + columns).unique().numel() == rows.numel()  # stub: -
-        right = inside.all() and once and len(values) == len(rows) and values.isfinite().all()  # stub: right = True
+        finite = values.isfinite().all()
+        right = (
+            finite and inside.all() and once and len(values) == len(rows)
+        )  # stub: right = finite and (rows < m).all()
         if not right:
             bad.add(layer)
     return bad
@@ -115,4 +118,10 @@ def _check(answer: Solution) -> Verdict:
     return compared(answer, refused, CASES, MISTAKES, _otherwise, praise)
 
 
-REFUSED = Exercise(solution=refused, check=_check, difficulty="medium", minutes=12, stub_says=next(iter(MISTAKES)))
+REFUSED = Exercise(
+    solution=refused,
+    check=_check,
+    difficulty="medium",
+    minutes=12,
+    stub_says="The layer 'column_too_large' passes, and should not: its name says what is wrong in it.",
+)

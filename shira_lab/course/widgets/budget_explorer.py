@@ -162,7 +162,7 @@ class BudgetExplorer(App):
         except ShiraError as error:
             return f"BudgetExplorer(model={self.model}): {error}"
         state = f"model={self.model}, target_modules={self.target_modules}, r={self.r}"
-        return f"BudgetExplorer({state}): {costs['SHiRA'].trained:,} numbers train. {costs_in_words(costs)}"
+        return f"BudgetExplorer({state}): {costs['SHiRA'].trained:,} trainable parameters. {costs_in_words(costs)}"
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The picture at rest is the bars' SVG."""
