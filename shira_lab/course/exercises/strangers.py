@@ -22,11 +22,8 @@ def refused(tensors, shapes):
         rows, columns = tensors[f"{layer}.shira_indices"].long()
         inside = (rows >= 0) & (rows < m) & (columns >= 0) & (columns < n)  # stub: -
         once = (rows * n + columns).unique().numel() == rows.numel()  # stub: -
-        finite = values.isfinite().all()
-        right = (
-            finite and inside.all() and once and len(values) == len(rows)
-        )  # stub: right = finite and (rows < m).all()
-        if not right:
+        fits = inside.all() and once and len(values) == len(rows)  # stub: fits = rows.max() < m and columns.max() <= n
+        if not (fits and values.isfinite().all()):
             bad.add(layer)
     return bad
 
