@@ -5,9 +5,9 @@ from dataclasses import replace
 from functools import cache
 
 import choose_positions
-import race_published
 import numpy as np
 import pytest
+import race_published
 import torch
 from hypothesis import given
 from hypothesis import strategies as st

@@ -7,6 +7,7 @@ from shira_lab.course.logs import Content, Log
 SHIPPED = "runs.jsonl"  # made by scripts/compare.py
 POSITIONS = "positions.jsonl"  # made by scripts/choose_positions.py
 PUBLISHED = "published.jsonl"  # made by scripts/race_published.py
+REAL = "real.jsonl"  # made by scripts/compare_real.py
 
 
 def _whole(protocol: Content, runs: list[Content]) -> Comparison:
@@ -19,5 +20,5 @@ read_log, begin_log, append_run = LOG.read, LOG.begin, LOG.append
 
 
 def shipped(name: str = SHIPPED) -> Comparison:
-    """A comparison on the embedded model that ships with the package, ``SHIPPED``, ``POSITIONS`` or ``PUBLISHED``."""
+    """A comparison that ships: ``REAL``, or on the embedded model ``SHIPPED``, ``POSITIONS`` or ``PUBLISHED``."""
     return LOG.shipped(name)

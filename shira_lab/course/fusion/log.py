@@ -4,7 +4,8 @@ from shira_lab.course.fusion.records import FusionRun, Protocol
 from shira_lab.course.fusion.results import Study
 from shira_lab.course.logs import Content, Log
 
-SHIPPED = "runs.jsonl"
+SHIPPED = "runs.jsonl"  # made by scripts/fuse.py
+REAL = "real.jsonl"  # made by scripts/fuse_real.py
 
 
 def _whole(protocol: Content, runs: list[Content]) -> Study:
@@ -16,6 +17,6 @@ LOG = Log("a study of fusing", "shira_lab.course.fusion", _whole)
 read_log, begin_log, append_run = LOG.read, LOG.begin, LOG.append
 
 
-def shipped() -> Study:
-    """The study on the embedded model that ships with the package, made by ``scripts/fuse.py``."""
-    return LOG.shipped(SHIPPED)
+def shipped(name: str = SHIPPED) -> Study:
+    """A study that ships with the package: ``SHIPPED`` on the embedded model, or ``REAL``."""
+    return LOG.shipped(name)

@@ -9,9 +9,10 @@ import traitlets
 from shira_lab.analysis.costs import Cost
 from shira_lab.budget import Shape, check_budget, max_r
 from shira_lab.course.figures import costs_in_words, costs_svg
+from shira_lab.course.tables import as_html
 from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.controls import Slider, Status, dropdown, number, plain, row
-from shira_lab.course.widgets.cost_tables import as_html, cost_rows, layer_rows
+from shira_lab.course.widgets.cost_tables import cost_rows, layer_rows
 from shira_lab.errors import ConfigError, ShiraError
 from shira_lab.models.architectures import DTYPES, GROUPS, Architecture, find_architecture, known_models
 from shira_lab.models.hub import EMBEDDED
@@ -21,7 +22,7 @@ MAX_BATCH, MAX_LENGTH = 1024, 131_072
 
 
 class BudgetExplorer(App):
-    """What r(m + n) numbers in each layer of a model cost: ``BudgetExplorer()``.
+    """What r(m + n) trainable parameters in each layer of a model cost: ``BudgetExplorer()``.
 
     Args:
         show: the controls to be seen, out of model, other_model, target_modules, r, batch_size, length, dtype; None for
@@ -152,8 +153,8 @@ class BudgetExplorer(App):
     def _sentence(self) -> str:
         trained, parameters = self.costs["SHiRA"].trained, self.architecture.parameters
         return (
-            f"{self.model} has {parameters:,} numbers. With r = {self.r} in {len(self.shapes)} layers, SHiRA and LoRA "
-            f"train {trained:,} of them, {trained / parameters:.2%}.{self._uncounted}"
+            f"{self.model} has {parameters:,} parameters. With r = {self.r} in {len(self.shapes)} layers, SHiRA and "
+            f"LoRA train {trained:,} of them, {trained / parameters:.2%}.{self._uncounted}"
         )
 
     def __repr__(self) -> str:

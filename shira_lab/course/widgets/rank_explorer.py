@@ -10,7 +10,7 @@ import traitlets
 from torch import nn
 
 from shira_lab.adapters.config import ShiraConfig
-from shira_lab.adapters.recipe import draw_positions
+from shira_lab.adapters.new_adapter import draw_positions
 from shira_lab.analysis.rank import RankReport, lora_spectrum
 from shira_lab.analysis.spectrum import Spectrum
 from shira_lab.budget import Shape, check_budget, density, max_r, num_params
@@ -161,8 +161,8 @@ class RankExplorer(App):
         """The budget at once; masks and their singular values, where they take long, when the slider rests."""
         (m, n), k = self.size, num_params(self.r, self.size)
         self.status.say(
-            f"Each update has r(m + n) = {self.r} * ({m} + {n}) = {k:,} numbers, {density(self.r, self.size):.2%} of "
-            f"the weight. Full rank is {min(m, n)}."
+            f"Each update has r(m + n) = {self.r} * ({m} + {n}) = {k:,} trainable parameters, "
+            f"{density(self.r, self.size):.2%} of the weight. Full rank is {min(m, n)}."
         )
         entries, steps = m * n * len(split_names(self.mask_types)), self._steps()
         if entries <= COUNTED_AT_ONCE:
@@ -191,6 +191,9 @@ class RankExplorer(App):
         spectra = self.spectra()
         self._plot.show({name: one.normalised for name, one in spectra.items()})
         self._table.value = ranks_table(self.size, self.r, self.reports(), spectra)
+
+    def _settle(self) -> None:
+        self._resting.finish()
 
     def close(self) -> None:
         self._resting.cancel()

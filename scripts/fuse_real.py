@@ -1,0 +1,25 @@
+"""Fuse pairs of adapters on a real pretrained model, SmolLM2-135M, and keep what was measured in a log.
+
+The rules are those of scripts/fuse.py, with the learning rates that were best in scripts/compare_real.py. Run it again
+to resume: finished runs are read from the log, trained adapters from the folder.
+
+    python scripts/fuse_real.py shira_lab/course/fusion/real.jsonl adapters
+"""
+
+from fuse import run_plan
+
+from shira_lab.course.fusion.records import Pair, Protocol
+
+PROTOCOL = Protocol(
+    model="smollm2-135m",
+    target=0.7,
+    steps=40,
+    batch_size=1,
+    stories=6,
+    learning_rates={"lora": 0.01, "random": 0.01, "magnitude": 0.01},
+    scales=(0.5, 0.75, 1.0),
+)
+PAIRS = (Pair("lora", "other seed"), Pair("random", "other seed"), Pair("magnitude", "same weights"))
+
+if __name__ == "__main__":
+    run_plan(PAIRS, PROTOCOL, str(__doc__))
