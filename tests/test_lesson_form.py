@@ -4,8 +4,7 @@ import re
 from pathlib import Path
 
 import nbformat
-import pytest
-from test_notebooks_stored import FOLDED, NOTEBOOKS, START, TABLE, WORDS_A_MINUTE, every_notebook
+from test_notebooks_stored import FOLDED, START, TABLE, WORDS_A_MINUTE, every_notebook
 
 EXERCISE = re.compile(r"Your turn \((?:easy|medium|hard), (\d+) minutes\)")
 ROW = re.compile(r"^\| (.+?) \|(?:.*\|)? (\d+) \|$", re.MULTILINE)
@@ -14,8 +13,6 @@ QUESTIONS = "Two questions without a button"
 CLOSING = ("What you have learned", QUESTIONS)
 #: The minutes that the longest exercise of a lesson takes at least.
 WORTH = 10
-#: Lessons whose longer exercise is still to come.
-SHORT = {"05-fine-tune", "10-switch-and-fuse"}
 
 
 def opening(path: Path) -> str:
@@ -68,6 +65,6 @@ def test_a_lesson_ends_with_two_questions_that_have_no_button(path: Path) -> Non
     assert len(asked) == 2 and all(question.rstrip().endswith("?") for question in asked)
 
 
-@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem not in SHORT], ids=lambda path: path.stem)
+@every_notebook
 def test_a_lesson_has_an_exercise_worth_the_time(path: Path) -> None:
     assert max(int(found[1]) for found in map(EXERCISE.search, parts(path)) if found) >= WORTH
