@@ -12,7 +12,7 @@ from shira_lab.course.widgets.controls import FloatSlider, Slider
 
 EVENTS = int(os.environ.get("SHIRA_LAB_EVENTS", "400"))
 #: How long something took, and whether it was read from a disk: the same state may say it otherwise.
-MEASURED = re.compile(r"(read from the folder and )?switched in \d+ ms; told in \d+ ms")
+MEASURED = re.compile(r"(read from the folder and )?switched in \d+ ms; generated in \d+ ms")
 
 
 def choices(control: Any, dice: random.Random) -> Any:

@@ -57,7 +57,7 @@ def _tales(run: Finetuned) -> list[str]:
         f"<section><h3>{when}</h3><p>{html.escape(text)}</p></section>"
         for when, text in (("Before", before), ("After", after))
     )
-    return ["<h2>The same beginning, told twice</h2>", f'<div class="tales">{"".join(tales)}</div>']
+    return ["<h2>The same beginning, continued twice</h2>", f'<div class="tales">{"".join(tales)}</div>']
 
 
 def _figures(figures: Iterable[Figure], first: bool = True) -> list[str]:

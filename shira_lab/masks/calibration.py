@@ -66,15 +66,19 @@ def calibrate(
         raise ConfigError(f"`reduction` should be 'mean_abs' or 'abs_mean'; got {reduction!r}.")
     if collect not in STATISTICS:
         raise ConfigError(f"`collect` should be 'gradient' or 'input_norm'; got {collect!r}.")
-    if collect == "input_norm":
-        return _input_norms(model, paths, batches, loss_fn)
-    sums: Gradients = {}
-    count = 0
-    with batch_gradients(model, paths, batches, loss_fn) as gradients:
-        for gradient in gradients:
-            add_up(sums, gradient, reduction)
+    sums: dict[str, Tensor] = {}
+    count, paths = 0, list(paths)
+    collected = batch_gradients if collect == "gradient" else _batch_squares
+    with collected(model, paths, batches, loss_fn) as found:
+        for one in found:
+            add_up(sums, one, reduction)
             count += 1
-    return reduced(sums, count)
+    means = reduced(sums, count)
+    if collect == "gradient":
+        return means
+    if missed := [path for path in paths if path not in means]:
+        raise MaskError(f"No calibration batch reached layer '{missed[0]}': give more batches, or leave the layer out.")
+    return {path: (count * mean).sqrt() for path, mean in means.items()}
 
 
 @contextmanager
@@ -94,7 +98,6 @@ def batch_gradients(
     Raises:
         as :func:`calibrate`.
     """
-    _check_batches(batches, loss_fn)
     weights = {path: weight_of(_module(model, path)) for path in paths}
 
     def gradients(batch: Any) -> Gradients:
@@ -104,8 +107,31 @@ def batch_gradients(
             weight.grad = None
         return found
 
-    with _only_trainable(model, weights.values()):
+    with _calibrating(model, batches, loss_fn, weights.values()):
         yield map(gradients, batches)
+
+
+@contextmanager
+def _batch_squares(
+    model: nn.Module, paths: Iterable[str], batches: Iterable[Any], loss_fn: LossFn | None
+) -> Iterator[Iterator[dict[str, Tensor]]]:
+    """Inside, an iterator over the sums over tokens of x_j^2, (n,) for each layer, of one batch after the other."""
+    squares: dict[str, Tensor] = {}
+
+    def look(path: str, x: Tensor) -> None:
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        squares[path] = squares.get(path, 0) + x.square().flatten(0, -2).sum(0)
+
+    def forward(batch: Any) -> dict[str, Tensor]:
+        squares.clear()
+        _loss(model, batch, loss_fn)
+        return squares
+
+    with _calibrating(model, batches, loss_fn), torch.no_grad(), ExitStack() as hooks:
+        for path in paths:
+            hook = _module(model, path).register_forward_pre_hook(lambda _, x, path=path: look(path, x[0].detach()))
+            hooks.callback(hook.remove)
+        yield map(forward, batches)
 
 
 def add_up(sums: Gradients, gradients: Gradients, reduction: Reduction) -> None:
@@ -132,50 +158,12 @@ def reduced(sums: Gradients, count: int) -> Gradients:
     Raises:
         MaskError: when there were no batches, or a sum is not finite.
     """
-    _check_sums(sums, count, "gradient")
-    return {path: (total / count).abs() for path, total in sums.items()}
-
-
-def _input_norms(
-    model: nn.Module, paths: Iterable[str], batches: Iterable[Any], loss_fn: LossFn | None
-) -> dict[str, Tensor]:
-    """||x_j|| of each input (n,) of each layer: what its forward passes show to a hook."""
-    _check_batches(batches, loss_fn)
-    layers = {path: _module(model, path) for path in paths}
-    squares: dict[str, Tensor] = {}
-
-    def add(path: str, x: Tensor) -> None:
-        x = x.to(torch.promote_types(x.dtype, torch.float32))
-        squares[path] = squares.get(path, 0) + x.square().flatten(0, -2).sum(0)
-
-    count = 0
-    with _only_trainable(model, []), torch.no_grad(), ExitStack() as hooks:
-        for path, layer in layers.items():
-            hook = layer.register_forward_pre_hook(lambda _, inputs, path=path: add(path, inputs[0]))
-            hooks.callback(hook.remove)
-        for count, batch in enumerate(batches, start=1):  # noqa: B007
-            model(**_named(batch)) if loss_fn is None else loss_fn(model, batch)
-    _check_sums(squares, count, "input norm")
-    for path in layers:
-        if path not in squares:
-            raise MaskError(
-                f"No calibration batch reached layer '{path}', so its inputs have no norm: give more, or leave it out."
-            )
-    return {path: total.sqrt() for path, total in squares.items()}
-
-
-def _check_batches(batches: object, loss_fn: object) -> None:
-    expect(batches, Iterable, "calibration", "a list of batches", MaskError)  # type: ignore[type-abstract]
-    if loss_fn is not None and not callable(loss_fn):
-        raise ConfigError(f"`loss_fn` should be a function (model, batch) -> loss; got {loss_fn!r}.")
-
-
-def _check_sums(sums: dict[str, Tensor], count: int, what: str) -> None:
     if count == 0:
         raise MaskError("`calibration` has no batches; give at least one.")
     for path, total in sums.items():
         if not bool(total.isfinite().all()):
-            raise MaskError(f"The calibration {what} of layer '{path}' is not finite; check the batches' loss.")
+            raise MaskError(f"What calibration found for layer '{path}' is not finite; check the batches' loss.")
+    return {path: (total / count).abs() for path, total in sums.items()}
 
 
 def _module(model: nn.Module, path: str) -> nn.Module:
@@ -188,8 +176,11 @@ def _module(model: nn.Module, path: str) -> nn.Module:
 
 
 @contextmanager
-def _only_trainable(model: nn.Module, weights: Iterable[Tensor]) -> Iterator[None]:
+def _calibrating(model: nn.Module, batches: object, loss_fn: object, weights: Iterable[Tensor] = ()) -> Iterator[None]:
     """Inside, the model is in eval mode and only ``weights`` take gradients; then all is as it was."""
+    expect(batches, Iterable, "calibration", "a list of batches", MaskError)  # type: ignore[type-abstract]
+    if loss_fn is not None and not callable(loss_fn):
+        raise ConfigError(f"`loss_fn` should be a function (model, batch) -> loss; got {loss_fn!r}.")
     flags = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
     modes = [(module, module.training) for module in model.modules()]
     try:

@@ -145,7 +145,8 @@ def test_the_state_survives_as_text(explorer: BudgetExplorer) -> None:
 def test_the_seven_billion_example_of_the_specification() -> None:
     app = BudgetExplorer(model="meta-llama/Llama-2-7b-hf", target_modules="attention", r=32)
     assert repr(app).startswith(
-        "BudgetExplorer(model=meta-llama/Llama-2-7b-hf, target_modules=attention, r=32): 33,554,432 numbers train."
+        "BudgetExplorer(model=meta-llama/Llama-2-7b-hf, target_modules=attention, r=32): "
+        "33,554,432 trainable parameters."
     )
     app.close()
 
@@ -203,7 +204,7 @@ def test_labels_stay_inside_the_picture(size: int) -> None:
 def test_the_table_of_costs_holds_each_of_them() -> None:
     rows = cost_rows(COSTS, 500)
     table = {row[0]: row[1:] for row in rows}
-    assert table[""] == ("SHiRA", "LoRA", "full") and table["trained numbers"] == ("10", "10", "500")
+    assert table[""] == ("SHiRA", "LoRA", "full") and table["trainable parameters"] == ("10", "10", "500")
     assert table["share of the model"] == ("2.00%", "2.00%", "100.00%")
     assert table["memory to train"] == tuple(in_units(cost.memory) for cost in COSTS.values())
     assert table["file, PEFT's layout"] == ("120 bytes", "40 bytes", "1.0 kB")

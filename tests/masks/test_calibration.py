@@ -121,11 +121,11 @@ ERRORS: Mapping[str, tuple[type[Exception], object]] = {
         ConfigError,
         lambda m: calibrate(m, ["lin1"], [{"x": torch.randn(2, 10)}]),
     ),
-    "The calibration gradient of layer 'lin1' is not finite; check the batches' loss": (
+    "What calibration found for layer 'lin1' is not finite; check the batches' loss": (
         MaskError,
         lambda m: calibrate(m, ["lin1"], [torch.full((2, 10), torch.nan)], loss_fn=mean_square),
     ),
-    "The calibration input norm of layer 'lin0' is not finite; check the batches": (
+    "What calibration found for layer 'lin0' is not finite; check the batches": (
         MaskError,
         lambda m: calibrate(m, ["lin0"], [torch.full((2, 10), torch.inf)], "mean_abs", mean_square, "input_norm"),
     ),
@@ -133,9 +133,9 @@ ERRORS: Mapping[str, tuple[type[Exception], object]] = {
         MaskError,
         lambda m: calibrate(m, ["lin1"], [], collect="input_norm"),
     ),
-    "No calibration batch reached layer 'lin2', so its inputs have no norm: give more, or leave it out": (
+    "No calibration batch reached layer 'lin2': give more batches, or leave the layer out": (
         MaskError,
-        lambda m: calibrate(m, ["lin2"], [torch.ones(2, 10)], "mean_abs", lambda m, x: m.lin0(x), "input_norm"),
+        lambda m: calibrate(m, ["lin2"], [torch.ones(2, 10)], "mean_abs", lambda m, x: m.lin0(x).sum(), "input_norm"),
     ),
     "`collect` should be 'gradient' or 'input_norm'; got 'loss'": (
         ConfigError,

@@ -50,7 +50,7 @@ class Protocol:
         world: its stories are trained on; ``reference_world``: its held-out loss shows what is forgotten.
         target_modules: layers that carry an adapter.
         steps, batch_size, eval_every, eval_stories: as in :class:`~shira_lab.training.settings.Settings`.
-        samples: texts that a model tells at the end, to be checked for consistency; ``temperature``: how it draws
+        samples: texts that a model generates at the end, to be checked for consistency; ``temperature``: how it draws
             them. Below 1 it makes fewer slips, so that more sentences are whole enough to be checked.
         learning_rates: the grid, rising; a cell takes the rate with the least final excess under ``tuning_seed``.
         seeds: the seeds that are reported, all at that rate; the tuning seed is not among them.
@@ -88,7 +88,7 @@ class Protocol:
             seed=seed,
             eval_every=self.steps if tuning else self.eval_every,
             eval_stories=self.eval_stories,
-            sample_tokens=1,  # texts are told at the end, many of them
+            sample_tokens=1,  # texts are generated at the end, many of them
             reference_world=None if tuning else self.reference_world,
         )
 
@@ -117,7 +117,7 @@ class Run:
     """What came of one cell with one learning rate and one seed.
 
     Attributes:
-        trainable: trained numbers.
+        trainable: number of trainable parameters.
         points: one for each evaluation, the first before training.
         ranks: of the watched layers at the end.
         consistency: check -> (texts that passed it, texts that got far enough to be checked).

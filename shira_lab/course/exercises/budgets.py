@@ -47,7 +47,7 @@ def _why(given: object, truth: int, shapes: list[Shape], limit: int) -> str:
         return f"For {case} your r = {given} is not legal in every layer: r(m + n) must not exceed mn."
     size = shira_cost(given, shapes, 0, 4).file
     if size > limit:
-        return f"For {case} your r = {given} gives a file of {in_units(size)}. How many bytes is one trained number?"
+        return f"For {case} your r = {given} gives a file of {in_units(size)}. How many bytes is one parameter?"
     return f"For {case} your r = {given} is legal and fits, but so is {truth}."
 
 
@@ -58,6 +58,6 @@ LARGEST_R = Exercise(
     minutes=8,
     stub_says=(
         "For 24 layers, the first 768 x 768, and 10.0 MB your r = 67 gives a file of 29.6 MB. How many bytes is one "
-        "trained number?"
+        "trainable parameter?"
     ),
 )

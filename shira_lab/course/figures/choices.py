@@ -5,9 +5,8 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
-from shira_lab.course.figures.theme import GREY, PALETTE, Figure, themed
-
-_SYMBOLS = ("circle", "square", "diamond", "triangle-up")
+from shira_lab.course.figures.methods import looks
+from shira_lab.course.figures.theme import GREY, Figure, themed
 
 
 def agreement_figure(curves: Mapping[str, Mapping[int, float]], chance: float, title: str) -> Figure:
@@ -17,16 +16,17 @@ def agreement_figure(curves: Mapping[str, Mapping[int, float]], chance: float, t
         curves: name -> number of samples -> share of common positions.
         chance: the share that two independent random choices would have.
     """
+    look = looks(curves)
     traces = [
         go.Scatter(
             x=list(curve),
             y=list(curve.values()),
             name=name,
             mode="lines+markers",
-            line={"color": PALETTE[number % len(PALETTE)], "width": 2.5},
-            marker={"symbol": _SYMBOLS[number % len(_SYMBOLS)], "size": 9},
+            line={"color": look[name].colour, "width": 2.5},
+            marker={"symbol": look[name].symbol, "size": 9},
         )
-        for number, (name, curve) in enumerate(curves.items())
+        for name, curve in curves.items()
     ]
     figure = themed(traces, title, "samples (each step doubles them)", "share of common positions", showlegend=True)
     figure.add_hline(chance, line_dash="dot", line_color=GREY, annotation_text=f"chance, {chance:.1%}")
@@ -42,20 +42,16 @@ def column_entries_figure(scales: ArrayLike, entries: Mapping[str, ArrayLike], t
         scales: of each column, for instance the root mean square of its entries.
         entries: name of a mask -> entries that train in each column.
     """
+    look = looks(entries)
     traces = [
         go.Scatter(
             x=scales,
             y=counts,
             name=name,
             mode="markers",
-            marker={
-                "color": PALETTE[number % len(PALETTE)],
-                "symbol": _SYMBOLS[number % len(_SYMBOLS)],
-                "size": 6,
-                "opacity": 0.6,
-            },
+            marker={"color": look[name].colour, "symbol": look[name].symbol, "size": 6, "opacity": 0.6},
         )
-        for number, (name, counts) in enumerate(entries.items())
+        for name, counts in entries.items()
     ]
     figure = themed(traces, title, "scale of the column (root mean square of its weights)", "trained entries in it")
     return figure.update_layout(showlegend=True).update_yaxes(rangemode="tozero").update_xaxes(rangemode="tozero")

@@ -1,6 +1,6 @@
 """A comparison as pictures: every seed of every cell, what was forgotten on the way, and what the ranks explain.
 
-Where one figure shows all methods, a method has the same colour and symbol in each, so that colour alone never decides.
+Colours are those of the methods, budgets are grey; a symbol goes with each, so that colour alone never decides.
 """
 
 import math
@@ -13,10 +13,11 @@ import plotly.graph_objects as go
 from shira_lab.course.comparison.measures import EFFECTIVE_RANK, EXCESS, Measure
 from shira_lab.course.comparison.records import Cell, Run
 from shira_lab.course.comparison.results import Comparison
-from shira_lab.course.figures.theme import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, Figure, themed
+from shira_lab.course.figures.methods import looks
+from shira_lab.course.figures.theme import BLACK, GREY, Figure, themed
 
-_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
-_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+#: Of the budgets, which stand beside each other in the row of each method: colours are for methods.
+_TONES, _SYMBOLS = ("#999999", GREY, "#333333"), ("circle", "square", "diamond")
 _DASHES = {"LoRA": "dash", "full": "dot"}
 _ROW = 46  # pixels of a row
 _ONE_TWO_FIVE = [digit * 10.0**power for power in range(-2, 4) for digit in (1, 2, 5)]
@@ -33,7 +34,8 @@ def seeds_figure(comparison: Comparison, measure: Measure = EXCESS) -> Figure:
     for number, r in enumerate(every_r):
         cells = [cell for cell in comparison.cells if cell.r == r]
         shift = 0.22 * ((len(budgets) - 1) / 2 - number) if r is not None else 0.0
-        look = {"color": _COLOURS[number] if r is not None else BLACK, "symbol": _SYMBOLS[number]}
+        budget = {"color": _TONES[number % len(_TONES)], "symbol": _SYMBOLS[number % len(_SYMBOLS)]}
+        look = {"color": BLACK, "symbol": "hexagon"} if r is None else budget
         rows = [height[cell.family] + shift for cell in cells]
         traces += _seed_traces(comparison, measure, cells, rows, look, "all weights" if r is None else f"r = {r}")
     title = f"Each seed, and mean and deviation over {len(comparison.protocol.seeds)} seeds"
@@ -132,12 +134,9 @@ def _mean_curve(runs: Sequence[Run], curve: Callable[[Run], list[float]]) -> lis
 
 
 def _trace(comparison: Comparison, cell: Cell, x: list[float], y: list[float], text: list[str]) -> go.Scatter:
-    masks = list(dict.fromkeys(c.family for c in comparison.cells if c.method == "shira"))
-    number = masks.index(cell.family) if cell.method == "shira" else 0
-    colour = {"shira": _COLOURS[number % len(_COLOURS)], "lora": BLACK, "full": GREY}[cell.method]
-    symbol = {"shira": _SYMBOLS[number % len(_SYMBOLS)], "lora": "x", "full": "hexagon"}[cell.method]
-    line = {"color": colour, "width": 2, "dash": _DASHES.get(cell.family, "solid")}
+    look = looks(cell.family for cell in comparison.cells)[cell.family]
+    line = {"color": look.colour, "width": 2, "dash": _DASHES.get(cell.family, "solid")}
     return go.Scatter(
-        x=x, y=y, text=text, name=cell.family, mode="lines+markers", line=line, marker={"symbol": symbol, "size": 8},
-        hoverinfo="text+x+y",
+        x=x, y=y, text=text, name=cell.family, mode="lines+markers", line=line, hoverinfo="text+x+y",
+        marker={"symbol": look.symbol, "size": 8},
     )  # fmt: skip

@@ -9,9 +9,11 @@ from plotly.subplots import make_subplots
 
 from shira_lab.course.figures.growth import TILES
 from shira_lab.course.figures.mask import pooling
-from shira_lab.course.figures.theme import PALETTE, TEMPLATE, Figure, themed
+from shira_lab.course.figures.methods import looks
+from shira_lab.course.figures.theme import TEMPLATE, Figure, themed
 
 MAX_TILES = 64  # along the longer side of a matrix
+_UNDER, _OVER = {"width": 4, "dash": "solid"}, {"width": 2, "dash": "dash"}
 
 
 def pooled(matrix: ArrayLike, max_tiles: int = MAX_TILES) -> NDArray[np.float64]:
@@ -52,13 +54,14 @@ def curves_figure(
         title, x, y: of the figure, and what its axes show.
         logarithmic: both axes are; a point at zero is left out.
     """
+    look = looks(curves)
     traces = [
         go.Scatter(
             x=list(points[0]),
             y=list(points[1]),
             name=name,
             mode="lines",
-            line={"color": PALETTE[number], "width": 2 if number % 2 else 4, "dash": "dash" if number % 2 else "solid"},
+            line={**(_UNDER, _OVER)[number % 2], "color": look[name].colour},
         )
         for number, (name, points) in enumerate(curves.items())
     ]

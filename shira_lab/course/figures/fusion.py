@@ -5,12 +5,13 @@ from statistics import fmean
 
 import plotly.graph_objects as go
 
-from shira_lab.course.figures.theme import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, Figure, themed
+from shira_lab.course.figures.methods import looks
+from shira_lab.course.figures.theme import BLACK, BLUE, GREY, SKY, VERMILLION, Figure, themed
 from shira_lab.course.fusion.records import FusionRun, Pair
 from shira_lab.course.fusion.results import Study
 
-_COLOURS = (BLACK, BLUE, VERMILLION, GREEN, PURPLE, ORANGE)
-_SYMBOLS = ("x", "circle", "square", "diamond", "triangle-up", "star")
+#: How the second adapter's start stands apart from the first one's; the colour is the method's.
+_DASHES = {"same seed": "dot", "other seed": "dash", "disjoint": "solid", "same weights": "longdash"}
 _ROW = 46  # pixels of a row
 _BAR_WIDTH, _BAR_LEFT, _BAR_ROW = 520, 70, 52  # of the picture of losses, in pixels
 
@@ -23,7 +24,7 @@ def growth_by_pair_figure(study: Study) -> Figure:
         x=[value for pair in pairs for value in spreads[pair].values],
         y=[row for row, pair in enumerate(pairs) for _ in spreads[pair].values],
         mode="markers",
-        marker={"color": BLUE, "size": 7, "opacity": 0.5},
+        marker={"color": GREY, "size": 7, "opacity": 0.5},
         name="a seed",
         hoverinfo="x",
     )
@@ -32,7 +33,7 @@ def growth_by_pair_figure(study: Study) -> Figure:
         y=[row + 0.18 for row in range(len(pairs))],
         error_x={"array": [spreads[pair].deviation for pair in pairs], "thickness": 2, "width": 5},
         mode="markers",
-        marker={"color": VERMILLION, "symbol": "diamond", "size": 10},
+        marker={"color": BLACK, "symbol": "diamond", "size": 10},
         name="mean and deviation",
         hoverinfo="x",
     )
@@ -45,7 +46,7 @@ def growth_by_pair_figure(study: Study) -> Figure:
 
 def fused_over_scale_figure(study: Study) -> Figure:
     """Mean excess over both worlds against the common scale of both adapters; dashed: each adapter alone."""
-    curves = [_curve(study, pair, number) for number, pair in enumerate(study.pairs)]
+    curves = [_curve(study, pair) for pair in study.pairs]
     single = fmean(run.single for run in study.runs)
     scales = study.protocol.scales
     alone = go.Scatter(
@@ -58,7 +59,8 @@ def fused_over_scale_figure(study: Study) -> Figure:
     return figure.update_layout(showlegend=True, height=440).update_yaxes(rangemode="tozero")
 
 
-def _curve(study: Study, pair: Pair, number: int) -> go.Scatter:
+def _curve(study: Study, pair: Pair) -> go.Scatter:
+    look = looks([pair.label])[pair.label]
     scales = study.protocol.scales
     spreads = [study.fused(pair, scale) for scale in scales]
     return go.Scatter(
@@ -67,8 +69,8 @@ def _curve(study: Study, pair: Pair, number: int) -> go.Scatter:
         error_y={"array": [spread.deviation for spread in spreads], "width": 4},
         name=pair.label,
         mode="lines+markers",
-        line={"color": _COLOURS[number], "width": 2},
-        marker={"symbol": _SYMBOLS[number], "size": 8},
+        line={"color": look.colour, "width": 2, "dash": _DASHES[pair.second]},
+        marker={"symbol": look.symbol, "size": 8},
     )
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from shira_lab.budget import Shape
-from shira_lab.course.figures.theme import GREY, PALETTE, Figure, themed
+from shira_lab.course.figures.methods import looks
+from shira_lab.course.figures.theme import GREY, Figure, themed
 
 
 def expectation_figure(
@@ -18,9 +19,9 @@ def expectation_figure(
         expected: what is counted -> entries k -> expected number.
         counted: the same names -> entries k -> the number in each drawn mask.
     """
-    traces = []
-    for number, (name, line) in enumerate(expected.items()):
-        colour = PALETTE[number % len(PALETTE)]
+    traces, look = [], looks(expected)
+    for name, line in expected.items():
+        colour = look[name].colour
         dots = [(k, found) for k, all_found in counted[name].items() for found in all_found]
         traces += [
             go.Scatter(x=list(line), y=list(line.values()), name=f"{name}, expected", line={"color": colour}),
@@ -45,6 +46,7 @@ def column_scale_figure(shape: Shape, r: int, ranks: Mapping[str, Mapping[float,
         r: each mask has r(m + n) entries.
         ranks: mask -> column scale -> structural rank.
     """
+    look = looks(ranks)
     traces = [
         go.Scatter(
             x=list(by_scale),
@@ -52,7 +54,7 @@ def column_scale_figure(shape: Shape, r: int, ranks: Mapping[str, Mapping[float,
             name=name,
             mode="lines",
             # Each line is thinner than those before it, so that lines on top of each other all show.
-            line={"color": PALETTE[number % len(PALETTE)], "width": 2 + 2 * (len(ranks) - 1 - number)},
+            line={"color": look[name].colour, "width": 2 + 2 * (len(ranks) - 1 - number)},
         )
         for number, (name, by_scale) in enumerate(ranks.items())
     ]

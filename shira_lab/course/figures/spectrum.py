@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 
 from shira_lab.analysis.spectrum import Spectrum
-from shira_lab.course.figures.theme import HEIGHT, PALETTE, Figure, themed
+from shira_lab.course.figures.methods import looks
+from shira_lab.course.figures.theme import HEIGHT, Figure, themed
 from shira_lab.training.history import RankPoint
 
 LEGEND_LINE = 22  # height of a curve's name below the plot, in pixels
@@ -19,15 +20,16 @@ def ranks_in_words(update: Spectrum | RankPoint) -> str:
 def spectrum_figure(spectra: Spectrum | Mapping[str, Spectrum], title: str = "Singular values of the update") -> Figure:
     """One curve for each spectrum, on a logarithmic axis; a curve ends where its values are zero, at the rank."""
     named = {"update": spectra} if isinstance(spectra, Spectrum) else spectra
+    look = looks(named)
     traces = [
         go.Scatter(
             x=list(range(1, one.rank + 1)),
             y=one.values[: one.rank].tolist(),
             name=f"{name}: {ranks_in_words(one)}",
             mode="lines+markers" if one.rank <= 32 else "lines",
-            line={"color": PALETTE[number % len(PALETTE)], "width": 2.5},
+            line={"color": look[name].colour, "width": 2.5},
         )
-        for number, (name, one) in enumerate(named.items())
+        for name, one in named.items()
     ]
     figure = themed(traces, title, "index of the singular value", "singular value", yaxis_type="log", showlegend=True)
     figure.update_layout(height=HEIGHT + LEGEND_LINE * max(0, len(named) - 2))  # the margin has room for two

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from shira_lab.course.figures.theme import BLUE, GREEN, GREY, TEMPLATE, VERMILLION, Figure
+from shira_lab.course.figures.methods import looks
+from shira_lab.course.figures.theme import BLUE, GREY, TEMPLATE, Figure
 from shira_lab.course.speed.growth import MASK, STEP, SWITCH, Growth, Point
 
-_LOOK = {"SHiRA": (BLUE, "circle"), "LoRA": (VERMILLION, "square"), "dense gradient": (GREEN, "diamond")}
+_SIDES = looks(("SHiRA", "LoRA", "dense gradient"))
 Place = tuple[int, int]
 
 
@@ -23,8 +24,9 @@ def cost_growth_figure(growth: Growth) -> Figure:
     )
     for place, cost, along, x, title in plots:
         points = list(growth.series(cost, along))
-        for side, (colour, symbol) in _LOOK.items():
-            _add(figure, place, _curve(points, x, side, side, colour, symbol, showlegend=place == (1, 1)))
+        for side, look in _SIDES.items():
+            curve = _curve(points, x, side, side, look.colour, look.symbol, showlegend=place == (1, 1))
+            _add(figure, place, curve)
         _label(figure, place, title, "time / frozen layer's", [x(point) for point in points])
     for cost, name, colour, symbol in (
         (SWITCH, "switch / LoRA's", BLUE, "x"),

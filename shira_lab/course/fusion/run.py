@@ -35,10 +35,10 @@ def run_pair(pair: Pair, protocol: Protocol, seed: int, folder: Path) -> FusionR
             protocol.worlds, configs(pair, protocol, seed), adapter_names(pair, protocol, seed), strict=True
         )
     )
-    told = [get_world(world).stories(protocol.stories, split="held-out") for world in protocol.worlds]
-    alone = {name: _measure(both, tokenizer, {name: 1.0}, told) for name in protocol.worlds}
+    held_out = [get_world(world).stories(protocol.stories, split="held-out") for world in protocol.worlds]
+    alone = {name: _measure(both, tokenizer, {name: 1.0}, held_out) for name in protocol.worlds}
     fused = tuple(
-        Fused(scale, _measure(both, tokenizer, dict.fromkeys(protocol.worlds, scale), told))
+        Fused(scale, _measure(both, tokenizer, dict.fromkeys(protocol.worlds, scale), held_out))
         for scale in protocol.scales
     )
     return FusionRun(
@@ -123,11 +123,11 @@ def _train(
 
 
 def _measure(
-    model: PeftModel, tokenizer: PreTrainedTokenizerBase, scales: dict[str, float], told: list[list[Story]]
+    model: PeftModel, tokenizer: PreTrainedTokenizerBase, scales: dict[str, float], held_out: list[list[Story]]
 ) -> tuple[float, float]:
     """Excess on the stories of each world with these adapters at these scales."""
     for name, scale in scales.items():
         model.set_scale(name, scale)
     model.set_adapter(list(scales), inference_mode=True)
-    first, second = (round(story_loss(model, tokenizer, stories).excess, 4) for stories in told)
+    first, second = (round(story_loss(model, tokenizer, stories).excess, 4) for stories in held_out)
     return first, second

@@ -27,7 +27,7 @@ class AdapterSwitcher(App):
         state: the initial ``number``: 0 for the base model, else the adapter's place on the shelf, from 1.
 
     Attributes:
-        text: what the model told last.
+        text: what the model generated last.
 
     Raises:
         ConfigError: for a number that is not on the shelf.
@@ -76,7 +76,9 @@ class AdapterSwitcher(App):
             self.shelf.model, self.tokenizer, prompt=self.prompt, temperature=TEMPERATURE, seed=SEED,
             max_new_tokens=TOKENS,
         )[0]  # fmt: skip
-        told = time.perf_counter()
+        generated = time.perf_counter()
         self._card.value = side_by_side([(name or "base model", self.text)])
         how = "read from the folder and switched" if read else "switched"
-        self.status.say(f"{how} in {1000 * (switched - started):.0f} ms; told in {1000 * (told - switched):.0f} ms.")
+        self.status.say(
+            f"{how} in {1000 * (switched - started):.0f} ms; generated in {1000 * (generated - switched):.0f} ms."
+        )

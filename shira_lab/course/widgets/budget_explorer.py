@@ -21,7 +21,7 @@ MAX_BATCH, MAX_LENGTH = 1024, 131_072
 
 
 class BudgetExplorer(App):
-    """What r(m + n) numbers in each layer of a model cost: ``BudgetExplorer()``.
+    """What r(m + n) trainable parameters in each layer of a model cost: ``BudgetExplorer()``.
 
     Args:
         show: the controls to be seen, out of model, other_model, target_modules, r, batch_size, length, dtype; None for
@@ -152,8 +152,8 @@ class BudgetExplorer(App):
     def _sentence(self) -> str:
         trained, parameters = self.costs["SHiRA"].trained, self.architecture.parameters
         return (
-            f"{self.model} has {parameters:,} numbers. With r = {self.r} in {len(self.shapes)} layers, SHiRA and LoRA "
-            f"train {trained:,} of them, {trained / parameters:.2%}.{self._uncounted}"
+            f"{self.model} has {parameters:,} parameters. With r = {self.r} in {len(self.shapes)} layers, SHiRA and "
+            f"LoRA train {trained:,} of them, {trained / parameters:.2%}.{self._uncounted}"
         )
 
     def __repr__(self) -> str:
@@ -162,7 +162,7 @@ class BudgetExplorer(App):
         except ShiraError as error:
             return f"BudgetExplorer(model={self.model}): {error}"
         state = f"model={self.model}, target_modules={self.target_modules}, r={self.r}"
-        return f"BudgetExplorer({state}): {costs['SHiRA'].trained:,} numbers train. {costs_in_words(costs)}"
+        return f"BudgetExplorer({state}): {costs['SHiRA'].trained:,} trainable parameters. {costs_in_words(costs)}"
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The picture at rest is the bars' SVG."""

@@ -7,7 +7,8 @@ import anywidget
 import traitlets
 
 from shira_lab.course.figures.chart import Chart, Line
-from shira_lab.course.figures.theme import GREY, PALETTE
+from shira_lab.course.figures.methods import looks
+from shira_lab.course.figures.theme import GREY
 from shira_lab.course.widgets.controls import STATIC, table
 from shira_lab.course.widgets.still import image
 
@@ -34,8 +35,8 @@ class ShareCurves(anywidget.AnyWidget):
         with self.hold_sync():
             self.stops, self.stop, self.level = list(stops), stop, level
             self.curves = [
-                {"name": name, "colour": PALETTE[number % len(PALETTE)], "shares": list(shares)}
-                for number, (name, shares) in enumerate(curves.items())
+                {"name": name, "colour": look.colour, "shares": list(curves[name])}
+                for name, look in looks(curves).items()
             ]
             self.alt = f"{self.y_title} over {self.x_title}; at {stop}: {words}; {self.level_name}: {level:.0%}."
 

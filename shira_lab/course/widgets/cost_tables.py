@@ -26,9 +26,9 @@ def cost_rows(costs: Mapping[str, Cost], parameters: int) -> list[tuple[str, ...
     """A header, and a row for each kind of cost with a column for each method.
 
     Args:
-        parameters: numbers of the whole model.
+        parameters: of the whole model.
     """
-    rows = [("", *costs), ("trained numbers", *(f"{cost.trained:,}" for cost in costs.values()))]
+    rows = [("", *costs), ("trainable parameters", *(f"{cost.trained:,}" for cost in costs.values()))]
     rows.append(("share of the model", *(f"{cost.trained / parameters:.2%}" for cost in costs.values())))
     rows += [(name, *(in_units(getattr(cost, size)) for cost in costs.values())) for name, size in _SIZES.items()]
     return rows

@@ -191,14 +191,14 @@ class FineTuneLab(App, SettingsState):
         self.memory.show(self.model != EMBEDDED if self._show_memory is None else self._show_memory)
         try:
             settings = self.settings
-            numbers = self._bench.numbers(settings)
+            parameters = self._bench.parameters(settings)
         except ShiraError as error:
             self.status.say(in_words(error), error=True)
             return
         if not is_here(settings.model):
             self.status.say(f"{settings.model} is not on this machine yet: Run fetches it, and says its size.")
             return
-        count = f": {numbers[0]:,} of {numbers[1]:,} numbers would train" if numbers else ""
+        count = f": {parameters[0]:,} of {parameters[1]:,} parameters are trainable" if parameters else ""
         self.status.say(f"Ready for {settings.label}{count}. Press Run.")
         if self._bench.result is None:
             self.chart.value = training_svg(History(settings))

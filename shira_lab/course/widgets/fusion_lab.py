@@ -1,4 +1,4 @@
-"""Two adapters on one model, a slider for the scale of each: what both worlds lose, and what the model tells."""
+"""Two adapters on one model, a slider for the scale of each: what both worlds lose, and what the model generates."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -48,7 +48,7 @@ class LayerMask:
         """What the mask makes possible, as names and values."""
         (m, n), profile, ranks = self.shape, self.profile, self.spectrum
         return [
-            ("rank of a random delta here", f"{ranks.rank} of {min(m, n)} (LoRA with as many numbers: {self.r})"),
+            ("rank of a random delta here", f"{ranks.rank} of {min(m, n)} (LoRA with as many parameters: {self.r})"),
             ("stable rank, effective rank", f"{ranks.stable_rank:.1f}, {ranks.effective_rank:.1f}"),
             ("rows without an entry", f"{profile.empty_rows} of {m}"),
             ("columns without an entry", f"{profile.empty_columns} of {n}"),

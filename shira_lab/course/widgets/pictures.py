@@ -19,9 +19,10 @@ from shira_lab.course.figures import MaskProfile, mask_pixels, ranks_in_words
 from shira_lab.course.figures.chart import Chart, Line
 from shira_lab.course.figures.margins import Bars
 from shira_lab.course.figures.mask import SIDE, VIEW_PIXELS, pooling
+from shira_lab.course.figures.methods import looks
 from shira_lab.course.figures.overlap import COLOURS, overlap_pixels
 from shira_lab.course.figures.png import depth_of, packed, packed_png
-from shira_lab.course.figures.theme import BLUE, PALETTE, PAPER, rgb
+from shira_lab.course.figures.theme import BLUE, PAPER, rgb
 from shira_lab.course.widgets.controls import STATIC
 from shira_lab.course.widgets.still import image
 
@@ -109,15 +110,15 @@ class SpectrumPlot(anywidget.AnyWidget):
     alt = traitlets.Unicode().tag(sync=True)
 
     def show(self, spectra: Spectrum | Mapping[str, Spectrum]) -> None:
-        """Draw the singular values that are not zero; of several spectra, each in the next colour of the palette."""
+        """Draw the singular values that are not zero; of several spectra, each in its method's colour."""
         named = {"": spectra} if isinstance(spectra, Spectrum) else spectra
         curves = [one.values[: one.rank].float() for one in named.values()]
         words = "; ".join(f"{name} {ranks_in_words(one)}".strip() for name, one in named.items())
         with self.hold_sync():
             self.values = torch.cat(curves).numpy().tobytes() if curves else b""
             self.curves = [
-                {"name": name, "colour": PALETTE[number % len(PALETTE)], "length": len(curve)}
-                for number, (name, curve) in enumerate(zip(named, curves, strict=True))
+                {"name": name, "colour": look.colour, "length": len(curve)}
+                for (name, look), curve in zip(looks(named).items(), curves, strict=True)
             ]
             self.places = max((min(one.shape) for one in named.values()), default=1)
             self.alt = f"Singular values: {words}, at most {self.places} possible."

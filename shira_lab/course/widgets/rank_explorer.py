@@ -161,8 +161,8 @@ class RankExplorer(App):
         """The budget at once; masks and their singular values, where they take long, when the slider rests."""
         (m, n), k = self.size, num_params(self.r, self.size)
         self.status.say(
-            f"Each update has r(m + n) = {self.r} * ({m} + {n}) = {k:,} numbers, {density(self.r, self.size):.2%} of "
-            f"the weight. Full rank is {min(m, n)}."
+            f"Each update has r(m + n) = {self.r} * ({m} + {n}) = {k:,} trainable parameters, "
+            f"{density(self.r, self.size):.2%} of the weight. Full rank is {min(m, n)}."
         )
         entries, steps = m * n * len(split_names(self.mask_types)), self._steps()
         if entries <= COUNTED_AT_ONCE:

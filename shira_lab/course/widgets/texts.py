@@ -1,4 +1,4 @@
-"""Texts and progress as small HTML: what the model told before, on the way, and now."""
+"""Texts and progress as small HTML: what the model generated before, on the way, and now."""
 
 from collections.abc import Sequence
 from html import escape
@@ -18,7 +18,7 @@ def side_by_side(cards: Sequence[tuple[str, str]]) -> str:
 
 
 def samples_list(samples: Sequence[SamplePoint]) -> str:
-    """The texts told so far, the newest first, in a part of the page that opens and closes."""
+    """The texts generated so far, the newest first, in a part of the page that opens and closes."""
     items = "".join(f"<p><strong>step {s.step}</strong>: {escape(s.text)}</p>" for s in reversed(samples))
     return (
         f'<details style="line-height:1.45"><summary>all texts on the way ({len(samples)})</summary>{items}</details>'
@@ -45,7 +45,7 @@ def outcome_sentence(history: History) -> str:
     if history.status == "diverged":
         return history.message
     verb = "Stopped" if history.status == "stopped" else "Finished"
-    share = f"{history.trainable:,} of {history.parameters:,} numbers trained"
+    share = f"{history.trainable:,} of {history.parameters:,} parameters trained"
     return f"{verb} after {history.step} steps and {history.seconds:.0f} s; {share}. {_losses(history)}"
 
 

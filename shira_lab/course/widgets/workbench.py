@@ -74,8 +74,8 @@ class Workbench:
         self._name = name
         return self.result
 
-    def numbers(self, settings: Settings) -> tuple[int, int] | None:
-        """(trained, all) numbers of a run with these settings, where their model is here and bare."""
+    def parameters(self, settings: Settings) -> tuple[int, int] | None:
+        """(trainable, all) parameters of a run with these settings, where their model is here and bare."""
         if settings.model != self._name or self.result is not None:
             return None
         total = sum(parameter.numel() for parameter in self._model.parameters())
@@ -87,11 +87,11 @@ class Workbench:
     def text_before(self) -> tuple[str, bool]:
         """The text without what was learned, and whether it and all logits equal those from before the run."""
         result = self._finished()
-        settings, told = result.history.settings, result.history.samples[0].text
+        settings, text_before = result.history.settings, result.history.samples[0].text
         with result.before() as model:
             text = sample(model, result.tokenizer, prompt=settings.prompt, seed=SAMPLE_SEED)[0]
             same = torch.equal(self._logits(model, settings), self._logits_before)
-        return text, same and text == told
+        return text, same and text == text_before
 
     def save(self, folder: str | Path) -> int:
         """Write the result into the folder; returns the bytes that lie there now."""

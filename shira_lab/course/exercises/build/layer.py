@@ -19,7 +19,7 @@ def add_sparse(weight, positions, v):
 
 
 class ShiraLinear(nn.Module):
-    """y = x (W + S)^T + b, with a frozen W; S holds k trained numbers, all zero at first."""
+    """y = x (W + S)^T + b, with a frozen W; S holds k trainable parameters, all zero at first."""
 
     def __init__(self, base_layer, positions):
         super().__init__()
