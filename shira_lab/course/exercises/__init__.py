@@ -1,5 +1,6 @@
 """The exercises of the lessons: ``check(your_function)`` finds the one that your function is named after."""
 
+from shira_lab.course.exercises.beats_random import BEATS_RANDOM
 from shira_lab.course.exercises.block import BLOCK
 from shira_lab.course.exercises.budgets import LARGEST_R
 from shira_lab.course.exercises.build.files import SAVE
@@ -12,20 +13,30 @@ from shira_lab.course.exercises.build.training import INJECT, TRAIN
 from shira_lab.course.exercises.build.unload import UNLOAD
 from shira_lab.course.exercises.choosing import OPPOSED
 from shira_lab.course.exercises.comparisons import COMPARE_SEEDS
+from shira_lab.course.exercises.drawing import DRAWING
 from shira_lab.course.exercises.exact_merge import EXACT_MERGE
 from shira_lab.course.exercises.exercise import Exercise, Solution, Verdict
 from shira_lab.course.exercises.fair_race import FAIR_RACE
 from shira_lab.course.exercises.fine_tune import TRAINED_NUMBERS
 from shira_lab.course.exercises.fusion import FUSE, SECOND_CONFIG
+from shira_lab.course.exercises.input_norms import INPUT_NORMS
 from shira_lab.course.exercises.magnitude import MAGNITUDE
 from shira_lab.course.exercises.masks import DISJOINT
 from shira_lab.course.exercises.own_masks import OWN_MASKS
+<<<<<<< HEAD
 from shira_lab.course.exercises.own_text import OWN_TEXT
 from shira_lab.course.exercises.rank import RANK_BOUND, REPAIRED_MAGNITUDE
 from shira_lab.course.exercises.scales import BEST_SCALES
+=======
+from shira_lab.course.exercises.planner import PLAN
+from shira_lab.course.exercises.rank import RANK_BOUND, REPAIRED_MAGNITUDE
+from shira_lab.course.exercises.smallest_r import SMALLEST_R
+>>>>>>> b3dc5df
 from shira_lab.course.exercises.speed import SAMPLED_GRADIENT
 from shira_lab.course.exercises.start_here import FULL_RANK
+from shira_lab.course.exercises.strangers import REFUSED
 from shira_lab.course.exercises.sure_rank import ALWAYS_FULL_RANK, FEWEST
+from shira_lab.course.exercises.timing import FAIR_RATIO
 from shira_lab.errors import ShiraError
 
 __all__ = ["EXERCISES", "Exercise", "Verdict", "check", "mine_or_solution", "solution"]
@@ -35,8 +46,11 @@ EXERCISES = {
     exercise.name: exercise
     for exercise in (
         FULL_RANK,
+        SMALLEST_R,
         DISJOINT,
+        DRAWING,
         LARGEST_R,
+        PLAN,
         RANK_BOUND,
         REPAIRED_MAGNITUDE,
         TRAINED_NUMBERS,
@@ -44,16 +58,20 @@ EXERCISES = {
         COMPARE_SEEDS,
         FAIR_RACE,
         OPPOSED,
+        INPUT_NORMS,
         MAGNITUDE,
         BLOCK,
         FEWEST,
         ALWAYS_FULL_RANK,
+        BEATS_RANDOM,
         OWN_MASKS,
         EXACT_MERGE,
+        REFUSED,
         SECOND_CONFIG,
         FUSE,
         BEST_SCALES,
         SAMPLED_GRADIENT,
+        FAIR_RATIO,
         MASK_POSITIONS,
         ADD_SPARSE,
         SHIRA_LINEAR,
