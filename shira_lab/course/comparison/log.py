@@ -6,11 +6,8 @@ from shira_lab.course.logs import Content, Log
 
 SHIPPED = "runs.jsonl"  # made by scripts/compare.py
 POSITIONS = "positions.jsonl"  # made by scripts/choose_positions.py
-<<<<<<< HEAD
-REAL = "real.jsonl"  # made by scripts/compare_real.py
-=======
 PUBLISHED = "published.jsonl"  # made by scripts/race_published.py
->>>>>>> b3dc5df
+REAL = "real.jsonl"  # made by scripts/compare_real.py
 
 
 def _whole(protocol: Content, runs: list[Content]) -> Comparison:
@@ -23,9 +20,7 @@ read_log, begin_log, append_run = LOG.read, LOG.begin, LOG.append
 
 
 def shipped(name: str = SHIPPED) -> Comparison:
-<<<<<<< HEAD
-    """A comparison that ships with the package: ``REAL``, or on the embedded model ``SHIPPED`` or ``POSITIONS``."""
-=======
-    """A comparison on the embedded model that ships with the package, ``SHIPPED``, ``POSITIONS`` or ``PUBLISHED``."""
->>>>>>> b3dc5df
+    """A comparison that ships with the package: ``SHIPPED``, ``POSITIONS`` or ``PUBLISHED`` on the embedded model, or
+    ``REAL``.
+    """
     return LOG.shipped(name)

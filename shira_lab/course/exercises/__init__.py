@@ -23,15 +23,11 @@ from shira_lab.course.exercises.input_norms import INPUT_NORMS
 from shira_lab.course.exercises.magnitude import MAGNITUDE
 from shira_lab.course.exercises.masks import DISJOINT
 from shira_lab.course.exercises.own_masks import OWN_MASKS
-<<<<<<< HEAD
 from shira_lab.course.exercises.own_text import OWN_TEXT
-from shira_lab.course.exercises.rank import RANK_BOUND, REPAIRED_MAGNITUDE
-from shira_lab.course.exercises.scales import BEST_SCALES
-=======
 from shira_lab.course.exercises.planner import PLAN
 from shira_lab.course.exercises.rank import RANK_BOUND, REPAIRED_MAGNITUDE
+from shira_lab.course.exercises.scales import BEST_SCALES
 from shira_lab.course.exercises.smallest_r import SMALLEST_R
->>>>>>> b3dc5df
 from shira_lab.course.exercises.speed import SAMPLED_GRADIENT
 from shira_lab.course.exercises.start_here import FULL_RANK
 from shira_lab.course.exercises.strangers import REFUSED
