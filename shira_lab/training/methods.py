@@ -23,9 +23,9 @@ from shira_lab.training.threads import SMALL
 #: to 0.2, LoRA over 0.003 to 0.1, full over 0.001 to 0.01, where 0.003 and 0.01 tie. Larger models want smaller ones.
 LEARNING_RATES: dict[Method, float] = {"shira": 1e-1, "lora": 3e-2, "full": 3e-3}
 
-#: The same for models between :data:`SMALL` and :data:`LARGE`. In runs of 24 steps on SmolLM2-135M (see
-#: ``scripts/compare_real.py``, r = 8, a grid from 0.003 to 0.1) 0.03 was best for SHiRA and 0.01 for LoRA, and 0.1 too
-#: much for both masks. A run is usually longer and then wants less: here is the next smaller rate of that grid.
+#: The same for models between :data:`SMALL` and :data:`LARGE`: of the grid in ``scripts/compare_real.py``, the rate
+#: below the best. The best, 0.03 for SHiRA and 0.01 for LoRA, were so in runs of 24 steps, at 0.03 much English was
+#: forgotten, and 0.1 was too much. A run is usually longer.
 MEDIUM_LEARNING_RATES: dict[Method, float] = {"shira": 1e-2, "lora": 3e-3, "full": 2e-5}
 
 #: The same for larger models: SHiRA's and LoRA's from the paper's runs on language models of 7 billion parameters
