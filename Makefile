@@ -21,6 +21,10 @@ TORCH_INDEX :=
 # working ones on busy or few cores; asleep at once, small operations would wait for them to wake (5 times slower).
 export GOMP_SPINCOUNT := 1000
 
+# Files of tests run side by side, one for each core and at most four: each browser and each kernel takes memory. They
+# begin in the order of their names, so that the lessons in the browser, the longest file, are not left for the end.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help lab dashboard demo test lint unit coverage mutants rooms settings notebooks browser links bench clean
@@ -41,7 +45,7 @@ demo: $(VENV)/.ready-demo  ## run the first lesson and write it to one file, bui
 test: $(VENV)/.ready-test  ## run every check: style, types, tests, lessons, browser
 	@failed=; \
 	$(MAKE) --no-print-directory lint || failed="lint "; \
-	$(BIN)/python -m pytest --nbval --nbval-current-env || failed="$${failed}pytest"; \
+	$(PYTEST) --nbval --nbval-current-env || failed="$${failed}pytest"; \
 	test -z "$$failed" || { echo "failed: $$failed" >&2; exit 1; }
 
 lint: $(VENV)/.ready-test  ## ruff and mypy
@@ -50,7 +54,7 @@ lint: $(VENV)/.ready-test  ## ruff and mypy
 	$(BIN)/mypy
 
 unit: $(VENV)/.ready-test  ## tests that need no browser
-	$(BIN)/python -m pytest tests -m "not browser"
+	$(PYTEST) tests -m "not browser"
 
 coverage: $(VENV)/.ready-test  ## share of the lines and branches that the tests without a browser run
 	$(BIN)/python -m coverage erase
@@ -71,10 +75,10 @@ settings: $(VENV)/.ready-test  ## write the table of training settings into docs
 	$(BIN)/python scripts/settings_page.py
 
 notebooks: $(VENV)/.ready-test  ## run every lesson and compare what it prints with what is stored
-	$(BIN)/python -m pytest notebooks --nbval --nbval-current-env
+	$(PYTEST) notebooks --nbval --nbval-current-env
 
 browser: $(VENV)/.ready-test  ## tests in a real Chromium
-	$(BIN)/python -m pytest tests -m browser
+	$(PYTEST) tests -m browser
 
 bench: $(VENV)/.ready-test  ## measure every cost beside its target
 	$(BIN)/python -m benchmarks

@@ -3,10 +3,12 @@
     python scripts/demo.py notebooks/01-start-here.ipynb build/demo.html
 
 Nothing is fetched when the file is opened: plotly's script is written into it once, formulas are MathML, which
-browsers draw themselves, and a widget shows the picture and the text it has for places without a kernel.
+browsers draw themselves, and a widget shows the picture and the text it has for places without a kernel. A link to
+another lesson, which is not in the file, becomes its text.
 """
 
 import sys
+from html import escape
 from pathlib import Path
 
 import plotly.io as pio
@@ -25,6 +27,10 @@ TEMPLATE = """
 {%- block html_head_js -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
+{%- block html_head_css -%}
+{{ super() }}
+<style>.jp-OutputArea-output pre { word-break: normal; overflow-wrap: anywhere; }</style>
+{%- endblock -%}
 """
 
 
@@ -40,9 +46,19 @@ class MathMLRenderer(IPythonRenderer):
     def latex_environment(self, name: str, body: str) -> str:
         return mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", display="block")
 
+    def link(self, text: str, url: str, title: str | None = None) -> str:
+        return text if url.endswith(".ipynb") else super().link(text, url, title)
+
 
 def markdown_to_html(source: str) -> str:
     return MarkdownWithMath(renderer=MathMLRenderer(escape=False)).render(source)
+
+
+def drop_what_is_empty(notebook: NotebookNode) -> None:
+    """Leave out what a live view has left, where it is gone: an output in no kind of media."""
+    for cell in notebook.cells:
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.get("data") != {}]
 
 
 def embed_figures(notebook: NotebookNode) -> None:
@@ -52,7 +68,7 @@ def embed_figures(notebook: NotebookNode) -> None:
     )
     for number, data in enumerate(figures):
         figure = {key: data[PLOTLY][key] for key in ("data", "layout")}
-        data["text/html"] = pio.to_html(
+        drawn = pio.to_html(
             figure,
             config=data[PLOTLY].get("config"),
             div_id=f"figure-{number}",
@@ -61,11 +77,13 @@ def embed_figures(notebook: NotebookNode) -> None:
             default_height="450px",
             validate=False,
         )
+        data["text/html"] = f'<div role="img" aria-label="{escape(data.get("text/plain", ""))}">{drawn}</div>'
         del data[PLOTLY]
 
 
 def to_html(notebook: NotebookNode, title: str) -> str:
     """One page of HTML with everything in it."""
+    drop_what_is_empty(notebook)
     embed_figures(notebook)
     notebook.metadata["title"] = title
     exporter = HTMLExporter(raw_template=TEMPLATE, filters={"markdown2html": markdown_to_html}, embed_images=True)

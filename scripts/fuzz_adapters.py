@@ -26,8 +26,8 @@ import torch
 from torch import nn
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, ShiraError, get_peft_model
-from shira_lab.adapters.config import CONFIG_NAME, AdapterConfig
-from shira_lab.adapters.storage.tensor_files import TENSOR_FILES
+from shira_lab.adapters.config import AdapterConfig
+from shira_lab.adapters.storage.folder import CONFIG_NAME, TENSOR_FILES
 from shira_lab.layers import ShiraAdapter
 
 #: Content by file name.

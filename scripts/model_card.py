@@ -133,7 +133,7 @@ def write_card(folder: Path, measured: Measurements, parameters: int, vocabulary
         checks="\n".join(
             f"| {name} | {count} | {count.share:.1%} | {GATE[name]:.0%} |" for name, count in measured.counts.items()
         ),
-        told=sum(map(get_world("meadow").tells, measured.samples)),
+        told=sum(map(get_world("meadow").derives, measured.samples)),
         verdict=f"It misses its bar for: {', '.join(missed)}." if missed else "It reaches every bar.",
         torch=torch.__version__.partition("+")[0],
         transformers=transformers.__version__,

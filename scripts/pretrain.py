@@ -1,4 +1,4 @@
-"""Pretrain the embedded model on texts told on the fly: meadow tales, almanac notices, inventories.
+"""Pretrain the embedded model on texts that are made on the way: meadow tales, almanac notices, inventories.
 
 Run it again to resume: the texts of a step depend on its number alone, and the checkpoint holds the rest, so
 an interrupted run goes on bit for bit (same machine, same threads). With more `--steps` a finished run goes on, too:
@@ -84,7 +84,7 @@ def texts_of_step(step: int, arguments: argparse.Namespace) -> list[str]:
     for row in range(arguments.batch_size):
         place = f"{arguments.seed}/{step}/{row}"
         world = Teller(f"mixture/{place}").choose(list(MIXTURE), shares)
-        texts.append(WORLDS[world].tell(f"pretrain/{place}").text)
+        texts.append(WORLDS[world].story(f"pretrain/{place}").text)
     return texts
 
 

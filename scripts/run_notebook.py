@@ -1,5 +1,6 @@
 """Run a notebook from top to bottom in a kernel of its own, as a learner does with "Restart Kernel and Run All"."""
 
+import os
 from pathlib import Path
 
 import nbformat
@@ -23,7 +24,10 @@ def run_notebook(path: Path) -> NotebookNode:
 
 
 def run(notebook: NotebookNode, folder: Path) -> None:
-    """Run `notebook` in `folder`, as `run_notebook` does, and put the outputs into it."""
+    """Run `notebook` in `folder`, as `run_notebook` does, and put the outputs into it.
+
+    Nobody learns here, so nothing is written into anybody's progress.
+    """
     NotebookClient(
         notebook,
         config=ENCRYPTED,
@@ -33,4 +37,4 @@ def run(notebook: NotebookNode, folder: Path) -> None:
         record_timing=False,
         coalesce_streams=True,
         store_widget_state=False,
-    ).execute()
+    ).execute(env={**os.environ, "SHIRA_LAB_PROGRESS": "off"})

@@ -7,9 +7,10 @@ tensors; adapters on models (here); training and data; figures; widgets.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from shira_lab.adapters.config import AdapterConfig, LoraConfig, ShiraConfig
+from shira_lab.adapters.config import AdapterConfig, ShiraConfig
 from shira_lab.adapters.config import AdapterConfig as PeftConfig
 from shira_lab.adapters.inject import inject_adapter_in_model
+from shira_lab.adapters.lora_config import LoraConfig
 from shira_lab.adapters.model import PeftModel, get_peft_model
 from shira_lab.adapters.model import PeftModel as PeftModelForCausalLM
 from shira_lab.adapters.status import get_layer_status, get_model_status
@@ -26,8 +27,7 @@ from shira_lab.masks import mask_types, register_mask
 from shira_lab.masks.calibration import calibrate
 
 if TYPE_CHECKING:
-    from shira_lab.models.auto import AutoPeftModelForCausalLM
-    from shira_lab.models.hub import load_model
+    from shira_lab.models.hub import AutoPeftModelForCausalLM, load_model
 
 __version__ = "0.2.0"
 
@@ -58,11 +58,11 @@ __all__ = [
     "spectrum",
 ]
 
-#: Names that bring transformers with them, so they are imported when they are asked for.
-_LATER = {"AutoPeftModelForCausalLM": "shira_lab.models.auto", "load_model": "shira_lab.models.hub"}
+#: Names of shira_lab.models.hub. They bring transformers with them, so they are imported when they are asked for.
+_LATER = ("AutoPeftModelForCausalLM", "load_model")
 
 
 def __getattr__(name: str) -> Any:
     if name in _LATER:
-        return getattr(importlib.import_module(_LATER[name]), name)
+        return getattr(importlib.import_module("shira_lab.models.hub"), name)
     raise AttributeError(f"module 'shira_lab' has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """The parameter budget: how many entries of an (m, n) weight an adapter of size ``r`` trains.
 
-SHiRA spends exactly what LoRA of rank ``r`` spends, r(m + n) numbers (paper, section 3): LoRA on the factors (m, r) and
-(r, n), SHiRA on entries of the weight itself.
+SHiRA has exactly as many trainable parameters as LoRA of rank ``r``, r(m + n) (paper, section 3): LoRA's are the
+factors (m, r) and (r, n), SHiRA's are entries of the weight itself.
 """
 
 from shira_lab.errors import ConfigError
@@ -10,7 +10,7 @@ Shape = tuple[int, int]
 
 
 def num_params(r: int, shape: Shape) -> int:
-    """Trainable numbers of one adapted layer, r(m + n), for a weight of ``shape`` (m, n).
+    """Trainable parameters of one adapted layer, r(m + n), for a weight of ``shape`` (m, n).
 
     >>> num_params(8, (768, 768))
     12288
@@ -30,7 +30,7 @@ def max_r(shape: Shape) -> int:
 
 
 def density(r: int, shape: Shape) -> float:
-    """Share of the weight's entries that train, r(m + n) / (mn). Below 0.10 is the usual advice.
+    """Share of the weight's entries that are trainable, r(m + n) / (mn). Below 0.10 is the usual advice.
 
     >>> density(8, (512, 512))
     0.03125

@@ -56,11 +56,25 @@ def is_finite(number: Any) -> bool:
     return isinstance(number, int | float) and not isinstance(number, bool) and abs(number) <= sys.float_info.max
 
 
+def check_positive(number: Any, name: str, error: type[ShiraError]) -> int:
+    """Return ``number`` if it is a positive integer, or raise ``error`` with the argument's name."""
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise error(f"`{name}` should be a positive integer; got {number!r}.")
+    return number
+
+
 def check_seed(seed: Any) -> int:
     """Return ``seed`` if a random generator takes it."""
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise ConfigError(f"`random_seed` should be None or an integer in [0, 2**63); got {seed!r}.")
     return seed
+
+
+def check_scale(scale: Any) -> float:
+    """Return ``scale`` as a float if it is a finite number."""
+    if not is_finite(scale):
+        raise ConfigError(f"`scale` should be a finite number; got {scale!r}.")
+    return float(scale)
 
 
 def check_names(names: Any, argument: str) -> list[str]:

@@ -1,10 +1,15 @@
-"""What all tests share: one seed, one thread, and property tests that draw the same examples on every machine."""
+"""What all tests share: one seed, one thread, property tests that draw the same examples, and no learner's progress."""
+
+import os
 
 import pytest
 import torch
 from hypothesis import settings
 
 from shira_lab.masks import function
+
+# Also for the kernels and servers that tests start: nothing is written into the progress of whoever runs them.
+os.environ["SHIRA_LAB_PROGRESS"] = "off"
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("repeatable")

@@ -64,7 +64,7 @@ BAD_NAME = (
 )
 NO_CONFIG = "`peft_config` should be a ShiraConfig or LoraConfig; got "
 BAD_BATCH = "A calibration batch should be a mapping of model inputs by name; got "
-BAD_MODEL = "`name` should be 'embedded', a model's folder or its name on the hub; got "
+BAD_MODEL = "`name` should be 'embedded', 'smollm2-135m', a model's folder or GGUF file, or its name on the hub; got "
 NO_LAYER = "`base_layer` should be a linear layer, with a weight of shape (m, n); got a "
 
 TABLE: list[tuple[Call, str]] = [

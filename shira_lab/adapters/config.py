@@ -1,34 +1,48 @@
 """The configuration of an adapter, as PEFT's ``adapter_config.json`` stores it.
 
-Two dataclasses, :class:`ShiraConfig` and :class:`LoraConfig`, over what they share. Rules are enforced when a config is
-made; those that need the layer's shape, when it meets the model.
+:class:`AdapterConfig` has what SHiRA and LoRA share, :class:`ShiraConfig` what SHiRA adds;
+:mod:`shira_lab.adapters.lora_config` has LoRA's. Values are checked when a config is made; what depends on the shape of
+a layer, when the config is used on a model.
 """
 
 import dataclasses
+import functools
+import inspect
 import json
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self, TypeVar
 
-from shira_lab.adapters.mask_choice import KeptName, MaskChoice
 from shira_lab.adapters.patterns import all_of, check_patterns, first_match, names_or_pattern
 from shira_lab.adapters.storage.files import read_json, write_atomic
+from shira_lab.adapters.storage.folder import CONFIG_NAME, find_files
 from shira_lab.adapters.tasks import PeftType, TaskType
-from shira_lab.adapters.unknown import takes_pefts_fields
+from shira_lab.adapters.unknown import check_unknown_fields
 from shira_lab.budget import check_r
-from shira_lab.errors import ConfigError, StorageError, check_seed, expect, is_finite
-from shira_lab.masks import MaskFn, mask_types
-from shira_lab.masks.function import STATISTICS
+from shira_lab.errors import ConfigError, StorageError, check_scale, check_seed, expect
+from shira_lab.masks import MaskFn, find_mask, mask_types
+from shira_lab.masks.function import STATISTICS, mask_name
 
-CONFIG_NAME = "adapter_config.json"
-#: The fields of a :class:`ShiraConfig` that say which positions train.
-MASK_FIELDS = ("mask_type", "random_seed", "seed_per_layer", "avoid", "mask_kwargs", "mask_fn")
+C = TypeVar("C", bound=type["AdapterConfig"])
 
 
-#: ``init_lora_weights`` of PEFT's that are not offered here, and say nothing about an adapter that has been trained:
-#: unlike "pissa" and its kind they left the base weights alone.
-STARTS_OF_FILES = ("eva", "orthogonal")
+def takes_pefts_fields(cls: C) -> C:
+    """Decorator: the config class also takes fields that only PEFT's class has, where they are off; see
+    :func:`~shira_lab.adapters.unknown.check_unknown_fields`."""
+    init: Any = cls.__init__
+    known = set(inspect.signature(init).parameters)
+
+    @functools.wraps(init)
+    def __init__(self: "AdapterConfig", *args: Any, **given: Any) -> None:
+        if "mask_fn" in given and "custom_mask_fn" in known:  # a property, so the dataclass knows only what is stored
+            given["custom_mask_fn"] = given.pop("mask_fn")
+        if given.keys() - known:
+            check_unknown_fields(cls, {name: value for name, value in given.items() if name not in known})
+        init(self, *args, **{name: value for name, value in given.items() if name in known})
+
+    cls.__init__ = __init__  # type: ignore[method-assign]
+    return cls
 
 
 @takes_pefts_fields
@@ -37,7 +51,7 @@ class AdapterConfig:
     """What SHiRA and LoRA configs share. Further fields of PEFT's are taken at PEFT's default.
 
     Args:
-        r: size of the adapter: r(m + n) trainable numbers for an (m, n) weight.
+        r: size of the adapter: r(m + n) trainable parameters for an (m, n) weight.
         target_modules: names (an exact path or its ending), one regular expression over the whole path, or
             "all-linear". None takes the attention projections of a known architecture.
         exclude_modules: names or one regular expression; these layers are left alone.
@@ -56,7 +70,7 @@ class AdapterConfig:
     """
 
     peft_type: ClassVar[str] = ""
-    #: Fields that PEFT's config class does not have; written only when they say something.
+    #: Fields that PEFT's config class does not have; written only when they differ from their default.
     _beyond_peft: ClassVar[frozenset[str]] = frozenset({"scale", "scale_pattern"})
 
     r: int  # each kind has its own default
@@ -83,10 +97,12 @@ class AdapterConfig:
         self.exclude_modules = names_or_pattern(self.exclude_modules, "exclude_modules")
         if isinstance(self.layers_to_transform, int):
             self.layers_to_transform = [self.layers_to_transform]
-        if self.layers_to_transform is not None and not all_of(self.layers_to_transform, int):
-            raise ConfigError(
-                f"`layers_to_transform` should be a list of layer indices; got {self.layers_to_transform!r}."
-            )
+        if self.layers_to_transform is not None:
+            if not all_of(self.layers_to_transform, int):
+                raise ConfigError(
+                    f"`layers_to_transform` should be a list of layer indices; got {self.layers_to_transform!r}."
+                )
+            self.layers_to_transform = list(self.layers_to_transform)
         check_patterns(self.rank_pattern, "rank_pattern")
         for pattern, r in self.rank_pattern.items():
             check_r(r, f"rank_pattern['{pattern}']")
@@ -102,21 +118,33 @@ class AdapterConfig:
             )
 
     def r_for(self, layer: str) -> int:
-        """The r of the layer at this path: that of the first matching ``rank_pattern``, else ``r``."""
+        """The r of the layer at this path: that of the first matching ``rank_pattern``, else ``r``.
+
+        >>> ShiraConfig(r=8, rank_pattern={"v_proj": 2}).r_for("layers.0.v_proj")
+        2
+        """
         return first_match(self.rank_pattern, layer, self.r)
 
     def scale_for(self, layer: str) -> float:
-        """The scale of the layer at this path: that of the first matching ``scale_pattern``, else ``scale``."""
+        """The scale of the layer at this path: that of the first matching ``scale_pattern``, else ``scale``.
+
+        >>> ShiraConfig(scale_pattern={"v_proj": 0.5}).scale_for("layers.0.q_proj")
+        1.0
+        """
         return first_match(self.scale_pattern, layer, self.scale)
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of ``adapter_config.json``: plain JSON values, sets as sorted lists."""
+        """The content of ``adapter_config.json``: plain JSON values, sets as sorted lists.
+
+        >>> ShiraConfig(target_modules=["v_proj", "q_proj"]).to_dict()["target_modules"]
+        ['q_proj', 'v_proj']
+        """
         out: dict[str, Any] = {"peft_type": self.peft_type}
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            if f.name == "mask_fn" or (f.name in self._beyond_peft and value == _default(f)):
-                continue
-            out[f.name] = sorted(value) if isinstance(value, set) else value
+            default = f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
+            if f.name != "custom_mask_fn" and not (f.name in self._beyond_peft and value == default):
+                out[f.name] = sorted(value) if isinstance(value, set) else value
         return out
 
     def save_pretrained(self, save_directory: str | Path) -> None:
@@ -127,7 +155,7 @@ class AdapterConfig:
         """The text of ``adapter_config.json``.
 
         Raises:
-            StorageError: when a field holds what JSON has no form for.
+            StorageError: when JSON has no form for the value of a field.
         """
         try:
             return json.dumps(self.to_dict(), indent=2, sort_keys=True)
@@ -138,12 +166,15 @@ class AdapterConfig:
 
     @classmethod
     def from_pretrained(cls, directory: str | Path) -> Self:
-        """Read ``adapter_config.json`` of a folder, PEFT's or ours. See :meth:`from_dict`."""
-        return cls.from_dict(read_json(Path(directory) / CONFIG_NAME))
+        """The config of the adapter in a folder, PEFT's or ours; raises as :meth:`from_dict`."""
+        return cls.from_dict(read_json(find_files(Path(directory))[0]))
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
         """The config of this content; called on :class:`AdapterConfig`, ``peft_type`` chooses the class.
+
+        >>> AdapterConfig.from_dict({"peft_type": "SHIRA", "r": 4}).r
+        4
 
         Raises:
             ConfigError: when ``peft_type`` is another one, a field's value cannot work, or an unknown field has one.
@@ -156,14 +187,22 @@ class AdapterConfig:
         return kind(**content)
 
     def copy(self, **changes: Any) -> Self:
-        """A config with some fields changed."""
+        """A config with some fields changed.
+
+        >>> ShiraConfig(r=8).copy(mask_type="magnitude").r
+        8
+        """
         return dataclasses.replace(self, **changes)
 
 
 @takes_pefts_fields
 @dataclass
-class ShiraConfig(MaskChoice, AdapterConfig):
+class ShiraConfig(AdapterConfig):
     """SHiRA: train r(m + n) entries of each targeted (m, n) weight, at the positions of a mask.
+
+    >>> config = ShiraConfig(r=8, target_modules=["q_proj", "v_proj"], mask_type="magnitude")
+    >>> config.mask_fn.__name__
+    'magnitude_mask'
 
     Args:
         r: budget factor; it sets the number of entries and does not bound the rank.
@@ -176,8 +215,9 @@ class ShiraConfig(MaskChoice, AdapterConfig):
         mask_kwargs: further arguments of the mask function, for instance {"block_size": 8}.
         init_weights: start the entries at zero, so that the adapted model is the base model; False starts them at
             randn, for tests.
-        mask_fn: the function of ``mask_type``, or your own ``mask_fn(base_layer, r, **kwargs) -> mask``, of the mask
-            type "custom" unless you give it a name. It is not stored, the positions it gave are.
+        mask_fn: your own function ``mask_fn(base_layer, r, **kwargs) -> mask``; or one that has a name, instead of
+            ``mask_type``. Your own gets the mask type "custom", unless ``mask_type`` gives it a new name. The function
+            is not saved; the positions that it gave are.
 
     Raises:
         ConfigError: for a value that cannot work, naming the field.
@@ -189,25 +229,55 @@ class ShiraConfig(MaskChoice, AdapterConfig):
     }  # fmt: skip
 
     r: int = 32
-    mask_type: str = KeptName("random")
+    mask_type: str = "random"
     random_seed: int | None = None
     seed_per_layer: bool = False
     avoid: list[str] = field(default_factory=list)
     mask_kwargs: dict[str, Any] = field(default_factory=dict)
     init_weights: bool = True
-    mask_fn: MaskFn | None = field(default=None, repr=False, compare=False)
+    #: A function that has no name of its own, under this config's ``mask_type``.
+    custom_mask_fn: MaskFn | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def mask_fn(self) -> MaskFn | None:
+        """The mask function: the custom one, or else the one that ``mask_type`` names; None where it names none."""
+        return self.custom_mask_fn or find_mask(self.mask_type)
+
+    @mask_fn.setter
+    def mask_fn(self, mask_fn: MaskFn | None) -> None:
+        if mask_fn is not None and not callable(mask_fn):
+            raise ConfigError(f"`mask_fn` should be a function (base_layer, r, **kwargs); got {mask_fn!r}.")
+        name = mask_fn and mask_name(mask_fn)
+        if name or find_mask(self.mask_type):
+            self.mask_type = name or "custom"
+        self.custom_mask_fn = None if name else mask_fn
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As usual; and another ``mask_type`` chooses another mask, so a custom function is forgotten."""
+        if name == "mask_type":
+            expect(value, str, "mask_type", "a name such as 'random'")
+            super().__setattr__("custom_mask_fn", None)
+        super().__setattr__(name, value)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        given = self.custom_mask_fn
+        if given is not None:
+            if self.mask_type != "random" and find_mask(self.mask_type) and callable(given) and not mask_name(given):
+                raise ConfigError(
+                    f"`mask_type='{self.mask_type}'` is a mask of its own, and `mask_fn` is another. Give one of them, "
+                    "or your function another name."
+                )
+            self.mask_fn = given
         if self.random_seed is not None:
             check_seed(self.random_seed)
         if not all_of(self.avoid, str):
             raise ConfigError(f"`avoid` should be a list of adapter names; got {self.avoid!r}.")
         expect(self.mask_kwargs, dict, "mask_kwargs", "a dict of further arguments of the mask function")
-        given = sorted({"base_layer", "r", "random_seed", "avoid", *STATISTICS} & set(self.mask_kwargs))
-        if given:
+        twice = sorted({"base_layer", "r", "random_seed", "avoid", *STATISTICS} & set(self.mask_kwargs))
+        if twice:
             raise ConfigError(
-                f"`mask_kwargs` should not hold {', '.join(given)}: the mask function is given these anyway."
+                f"`mask_kwargs` should not hold {', '.join(twice)}: the mask function is given these anyway."
             )
         if self.mask_fn is None and not self.inference_mode:
             warnings.warn(
@@ -217,75 +287,9 @@ class ShiraConfig(MaskChoice, AdapterConfig):
             )
 
     def copy(self, **changes: Any) -> Self:
-        """A config with some fields changed; another ``mask_type`` brings its own function."""
+        """A config with some fields changed; another mask takes the place of the old one, name and function."""
         if "mask_type" in changes:
-            changes = {"mask_fn": None, **changes}
+            changes = {"custom_mask_fn": None, **changes}
+        elif "mask_fn" in changes and find_mask(self.mask_type):
+            changes = {"mask_type": "random", **changes}
         return super().copy(**changes)
-
-
-# A field that is computed: a dataclass takes it among its arguments, and a property says what it is.
-ShiraConfig.mask_fn = property(ShiraConfig.get_mask_fn, ShiraConfig.set_mask_fn)  # type: ignore[assignment]
-
-
-@takes_pefts_fields
-@dataclass
-class LoraConfig(AdapterConfig):
-    """LoRA (arXiv 2106.09685): W' = W + scaling * B A, with A (r, n), B (m, r), scaling = lora_alpha / r.
-
-    Args:
-        r: rank of the update.
-        lora_alpha: numerator of the scaling.
-        use_rslora: divide by sqrt(r) instead of r (arXiv 2312.03732).
-        lora_dropout: dropout on the input of A while training.
-        init_lora_weights: True starts B at zero and A as PEFT does (Kaiming uniform); "gaussian" draws A from
-            N(0, 1/r^2); False draws both, for tests. A file may also say "eva" or "orthogonal", other starts of a
-            training that is over.
-        alpha_pattern: lora_alpha by layer, as ``rank_pattern``.
-        bias: only "none": biases stay frozen.
-    """
-
-    peft_type: ClassVar[str] = PeftType.LORA
-
-    r: int = 8
-    lora_alpha: float = 8
-    lora_dropout: float = 0.0
-    use_rslora: bool = False
-    init_lora_weights: bool | Literal["gaussian", "eva", "orthogonal"] = True
-    alpha_pattern: dict[str, float] = field(default_factory=dict)
-    bias: str = "none"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_patterns(self.alpha_pattern, "alpha_pattern")
-        for alpha in (self.lora_alpha, *self.alpha_pattern.values()):
-            if not is_finite(alpha) or alpha < 0:
-                raise ConfigError(f"`lora_alpha` should be a number that is not negative; got {alpha!r}.")
-        if not is_finite(self.lora_dropout) or not 0.0 <= self.lora_dropout < 1.0:
-            raise ConfigError(f"`lora_dropout` should be in [0, 1); got {self.lora_dropout!r}.")
-        if self.init_lora_weights not in (True, False, "gaussian", *STARTS_OF_FILES):
-            raise ConfigError(
-                f"`init_lora_weights` should be True, False or 'gaussian'; got {self.init_lora_weights!r}."
-            )
-        if self.bias != "none":
-            raise ConfigError(f"`bias` should be 'none', biases stay frozen here; got {self.bias!r}.")
-
-    def scaling_for(self, layer: str) -> float:
-        """lora_alpha / r of the layer at this path, or lora_alpha / sqrt(r) with ``use_rslora``."""
-        r = self.r_for(layer)
-        alpha = first_match(self.alpha_pattern, layer, self.lora_alpha)
-        return alpha / r**0.5 if self.use_rslora else alpha / r
-
-
-def _default(f: "dataclasses.Field[Any]") -> Any:
-    return f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
-
-
-def check_scale(scale: Any) -> float:
-    """Return ``scale`` as a float if it is a finite number.
-
-    Raises:
-        ConfigError: for anything else.
-    """
-    if not is_finite(scale):
-        raise ConfigError(f"`scale` should be a finite number; got {scale!r}.")
-    return float(scale)

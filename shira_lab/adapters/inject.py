@@ -30,7 +30,8 @@ def inject_adapter_in_model(
     expect(model, nn.Module, "model", "a torch.nn.Module", AdapterError)
     if isinstance(model, PeftModel):
         raise AdapterError("This model is a PeftModel already; use `add_adapter` on it.")
-    refuse_unknown("inject_adapter_in_model", others, "Call `set_peft_model_state_dict` afterwards.", AdapterError)
+    if others:
+        refuse_unknown("inject_adapter_in_model", others, "Call `set_peft_model_state_dict` afterwards.", AdapterError)
     tuner = AdapterModel(model)
     tuner.peft_config = model.__dict__.get("peft_config", {})
     first = not tuner.peft_config

@@ -7,17 +7,17 @@ pack them, put the sequence first, cannot mix the adapters up. PEFT shares rows 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from shira_lab.adapters.names import BASE
-from shira_lab.adapters.tree import switched
+from shira_lab.adapters.tree import BASE, check_known, switched
 from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.errors import AdapterError
-from shira_lab.layers.acting import acting
+from shira_lab.layers.layer import here
 
 # Arguments of transformers' models that each adapter's samples get whole, beside the settings of `generate`.
 _SETTINGS = frozenset({"cache_position", "logits_to_keep", "tokenizer", "generation_config"})
@@ -65,7 +65,7 @@ def run_mixed(
     outputs = []
     for name, share in zip(rows, shares, strict=True):
         positional = [share.pop(f"argument {i}") for i in range(len(args))]
-        with acting({module: [name] for module in modules}), torch.compiler.set_stance("force_eager"):
+        with _acting({module: [name] for module in modules}), torch.compiler.set_stance("force_eager"):
             outputs.append(run(*positional, **share))
     if len(rows) == 1:
         return outputs[0]
@@ -74,12 +74,22 @@ def run_mixed(
     return _together(outputs, list(rows.values()), "output", several=generates)
 
 
+@contextmanager
+def _acting(names: Mapping[nn.Module, Sequence[str]]) -> Iterator[None]:
+    """Inside, in this thread, these adapters act on these modules."""
+    before, here.acting = here.acting, names
+    try:
+        yield
+    finally:
+        here.acting = before
+
+
 def _checked(model: AdapterModel, adapter_names: Sequence[str], given: Mapping[str, Any]) -> list[str]:
     """The adapter of each sample; all of them "__base__" while adapters are disabled."""
     if isinstance(adapter_names, str):
         raise AdapterError(f"`adapter_names` should be a list, one name for each sample; got {adapter_names!r}.")
     names = list(adapter_names)
-    model.check_known(name for name in names if name != BASE)
+    check_known(model.peft_config, (name for name in names if name != BASE))
     sizes = (len(v) for v in _tensors({k: v for k, v in given.items() if k not in _SETTINGS}) if v.dim() > 0)
     samples = next(sizes, None)
     if samples is None or samples != len(names):
@@ -164,9 +174,8 @@ def _pad(outputs: list[Any], settings: Sequence[Mapping[str, Any]]) -> None:
             outputs[i] = ids if isinstance(output, Tensor) else _like(output, {**output, "sequences": ids})
 
 
-def _sequences(output: Any) -> Tensor:
-    sequences: Tensor = output if isinstance(output, Tensor) else output["sequences"]
-    return sequences
+def _sequences(output: Any) -> Any:
+    return output if isinstance(output, Tensor) else output["sequences"]
 
 
 def _pad_token(settings: Sequence[Mapping[str, Any]]) -> int:

@@ -1,33 +1,36 @@
-"""PEFT's face: the same names, so that code written here runs there after changing its import lines, and the other way.
+"""A model with adapters under PEFT's names: code written for one of the two libraries runs with the other.
 
-:class:`PeftModel` hands on what is not defined here to its :class:`~shira_lab.adapters.tuner.AdapterModel`.
-:mod:`shira_lab.adapters.storage.pretrained` is the part that meets the disk.
+:class:`PeftModel` holds an :class:`~shira_lab.adapters.tuner.AdapterModel`, which holds the user's model, as in PEFT:
+``peft_model.base_model.model``. A name that one of them does not have is looked up in the next.
 """
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from shira_lab.adapters.combine import CombinationType, MajoritySignMethod
-from shira_lab.adapters.config import MASK_FIELDS, AdapterConfig, ShiraConfig
+from shira_lab.adapters.config import AdapterConfig, ShiraConfig
 from shira_lab.adapters.mixed import run_mixed
-from shira_lab.adapters.recipe import draw_positions, prepare_config
-from shira_lab.adapters.storage.pretrained import PretrainedMixin
-from shira_lab.adapters.taken import taken_entries
+from shira_lab.adapters.positions import set_mask
+from shira_lab.adapters.storage.folder import COMPACT_NAME, PICKLE_NAME, WEIGHTS_NAME
+from shira_lab.adapters.storage.loading import LoadingMixin
+from shira_lab.adapters.storage.save import in_state_dict, save_adapter
 from shira_lab.adapters.targets import find_targets
-from shira_lab.adapters.tree import ask_all
+from shira_lab.adapters.tree import check_known
 from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.adapters.unknown import refuse_unknown
 from shira_lab.adapters.weighted import add_weighted_adapter
-from shira_lab.errors import AdapterError, check_names, expect
+from shira_lab.errors import AdapterError, StorageError, check_names, check_path, expect
 from shira_lab.layers import AdapterLayer
-from shira_lab.masks.calibration import calibrate
+from shira_lab.masks.calibration import Calibration, calibrate
 from shira_lab.masks.function import calibrated_by
 
-#: Batches to calibrate on, or what :func:`~shira_lab.masks.calibration.calibrate` made of them.
-Calibration = Iterable[Any] | dict[str, Tensor]
+_INSTEAD_OF_SAVING = (
+    "Leave it out: one folder is written, with the adapter and its `modules_to_save`, among which embeddings can be; "
+    "`huggingface_hub.upload_folder` uploads it."
+)
 
 
 def get_peft_model(
@@ -54,7 +57,7 @@ def get_peft_model(
     return PeftModel(model, peft_config, adapter_name, calibration, autocast_adapter_dtype, **others)
 
 
-class PeftModel(PretrainedMixin):
+class PeftModel(LoadingMixin):
     """A model with adapters: none yet, or a first one as :func:`get_peft_model` puts it on.
 
     What is not defined here is the :class:`~shira_lab.adapters.tuner.AdapterModel`'s (``merge_adapter``, ``unload``,
@@ -162,9 +165,10 @@ class PeftModel(PretrainedMixin):
         **others: Any,
     ) -> None:
         """Put another adapter beside those that are there, not active. Arguments as for :func:`get_peft_model`."""
-        refuse_unknown("add_adapter", others, "Leave it out: kinds mix, and the config has the rest.", AdapterError)
+        if others:
+            refuse_unknown("add_adapter", others, "Leave it out: kinds mix, and the config has the rest.", AdapterError)
         expect(peft_config, AdapterConfig, "peft_config", "a ShiraConfig or LoraConfig")
-        found = self._calibrate(peft_config, calibration)
+        found = self.calibrated(peft_config, calibration)
         self.base_model.add_adapter(adapter_name, peft_config, found, autocast_adapter_dtype=autocast_adapter_dtype)
 
     def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
@@ -172,55 +176,46 @@ class PeftModel(PretrainedMixin):
         names = [adapter_name] if isinstance(adapter_name, str) else check_names(adapter_name, "adapter_name")
         self.base_model.set_adapter(names, inference_mode)
 
-    def add_weighted_adapter(
+    add_weighted_adapter = add_weighted_adapter
+    set_mask = set_mask
+
+    def save_pretrained(
         self,
-        adapters: Sequence[str],
-        weights: Sequence[float],
-        adapter_name: str,
-        combination_type: CombinationType = "linear",
-        density: float | None = None,
-        majority_sign_method: MajoritySignMethod = "total",
+        save_directory: str | Path,
+        safe_serialization: bool = True,
+        selected_adapters: list[str] | None = None,
+        *,
+        is_main_process: bool = True,
+        state_dict: dict[str, Tensor] | None = None,
+        compact: bool = False,
+        **others: Any,
     ) -> None:
-        """Add a SHiRA adapter that combines others as they are now, scales included; it is not activated.
+        """Save adapters: "default" into the folder itself, others into folders of their names, as PEFT does.
 
-        "linear" is exact: the sum of w_i * delta_i, each entry rounded once. What the other types do, and what
-        ``density`` is a share of, says :func:`shira_lab.adapters.combine.combine`; how the result keeps the form
-        r(m + n) of an ordinary adapter, :mod:`shira_lab.adapters.weighted`.
-
-        Raises:
-            AdapterError: when an adapter is missing or no SHiRA adapter, when an argument cannot work, or when a layer
-                has no room for the result; the model is as before.
-        """
-        add_weighted_adapter(
-            self.base_model, adapters, weights, adapter_name, combination_type, density, majority_sign_method
-        )
-
-    def set_mask(self, adapter_name: str, peft_config: ShiraConfig, calibration: Calibration | None = None) -> None:
-        """Move a SHiRA adapter to the masks of another config; values at positions in both masks stay.
-
-        So do gradients, and what an optimizer that has made a step remembers of these values, such as Adam's moments.
-        A new entry starts at zero and without a past.
+        Args:
+            safe_serialization: write safetensors; False writes PyTorch's older ``adapter_model.bin``.
+            selected_adapters: names; None saves all.
+            is_main_process: False writes nothing, for all processes but one.
+            state_dict: what ``state_dict()`` of this model gives, to save instead of what is in the model now.
+            compact: write less than half of the bytes, in a form that only this package reads.
+            others: further arguments of PEFT's, at their defaults.
 
         Raises:
-            AdapterError: when the number of values would change; nothing has changed then.
+            StorageError: when it cannot be written; what was there is unchanged.
         """
-        expect(peft_config, ShiraConfig, "peft_config", "a ShiraConfig, which says where the new mask lies")
-        self.base_model.check_known([adapter_name])
-        layers = {path: layer for path, layer in self.base_model.adapter_layers() if adapter_name in layer.adapters}
-        found = self._calibrate(peft_config, calibration, list(layers)) or {}
-        base = {path: layer.clean_base_layer() for path, layer in layers.items()}
-        config = prepare_config(self.base_model.model, peft_config, list(base.values()))
-        taken = taken_entries(self.base_model.model, config, self.peft_config)
-        positions = {
-            path: draw_positions(path, base[path], config, found.get(path), taken.get(path)) for path in layers
-        }
-        sizes = {layer: positions[path].numel() for path, layer in layers.items()}
-        ask_all(self.base_model.model, AdapterLayer.check_untouched)
-        ask_all(self.base_model.model, lambda n: n.check_positions(adapter_name, sizes[n]) if n in sizes else None)
-        for path, layer in layers.items():
-            layer.set_positions(adapter_name, positions[path])
-        mask = {field: getattr(config, field) for field in MASK_FIELDS}
-        self.peft_config[adapter_name] = self.peft_config[adapter_name].copy(**mask)
+        if compact and not safe_serialization:
+            raise StorageError("`compact=True` writes safetensors; leave `safe_serialization` at True.")
+        if others:
+            refuse_unknown("save_pretrained", others, _INSTEAD_OF_SAVING, StorageError)
+        path = check_path(save_directory, "save_directory")
+        file = COMPACT_NAME if compact else WEIGHTS_NAME if safe_serialization else PICKLE_NAME
+        known = list(self.peft_config)
+        names = known if selected_adapters is None else check_names(selected_adapters, "selected_adapters")
+        check_known(self.peft_config, names)
+        look_up = Tensor.detach if state_dict is None else in_state_dict(self, state_dict)
+        for name in names if is_main_process else ():
+            folder = path if name == "default" else path / name
+            save_adapter(self.base_model, name, folder, file, look_up)
 
     # ---- counting ---------------------------------------------------------------------------------------------------
 
@@ -235,12 +230,15 @@ class PeftModel(PretrainedMixin):
             f"trainable params: {trainable:,d} || all params: {total:,d} || trainable%: {100 * trainable / total:.4f}"
         )
 
-    def _calibrate(
+    def calibrated(
         self, config: AdapterConfig, calibration: Calibration | None, paths: list[str] | None = None
     ) -> dict[str, Tensor] | None:
-        """Calibrate the layers at ``paths``, or the config's targets, where its mask wants data.
+        """By layer path, what the mask of ``config`` ranks positions by, measured on the base model.
 
-        This happens on the base model, whatever is active.
+        Args:
+            config: the adapter's config; None is returned where its mask needs no data.
+            calibration: batches, or what was found in them, which is returned as it is.
+            paths: the layers; None takes the config's targets.
         """
         if calibration is None or isinstance(calibration, dict):
             return calibration

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from shira_lab.adapters.config import CONFIG_NAME, AdapterConfig
+from shira_lab.adapters.config import AdapterConfig
 from shira_lab.adapters.model import PeftModel
-from shira_lab.adapters.storage.folder import read_config
+from shira_lab.adapters.storage.folder import CONFIG_NAME
 from shira_lab.errors import AdapterError, StorageError, check_path, expect
 
 
@@ -44,7 +44,7 @@ class AdapterShelf:
 
     def config(self, name: str) -> AdapterConfig:
         """The config of an adapter, without its weights."""
-        return read_config(self._place(name))
+        return AdapterConfig.from_pretrained(self._place(name))
 
     def load(self, name: str) -> None:
         """Read an adapter into the running model, if it is not there yet. It is not activated, and no other changes.

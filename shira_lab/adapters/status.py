@@ -7,9 +7,9 @@ from typing import Any
 from torch import nn
 
 from shira_lab.adapters.model import PeftModel
-from shira_lab.adapters.modules_to_save import ModulesToSaveWrapper
 from shira_lab.errors import AdapterError, expect
 from shira_lab.layers import AdapterLayer
+from shira_lab.layers.modules_to_save import ModulesToSaveWrapper
 
 
 @dataclass

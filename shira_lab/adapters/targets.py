@@ -6,46 +6,17 @@ The matching rules are PEFT's, so that one config finds the same layers there an
 
 import difflib
 import re
-from collections.abc import Collection
+import warnings
+from collections.abc import Collection, Mapping
 
 from torch import nn
 
 from shira_lab.adapters.config import AdapterConfig
-from shira_lab.adapters.patterns import matches
-from shira_lab.adapters.tree import base_modules
-from shira_lab.adapters.walk import walk
+from shira_lab.adapters.default_targets import default_targets
+from shira_lab.adapters.patterns import matches, pattern_matches
+from shira_lab.adapters.tree import base_modules, walk
 from shira_lab.errors import ConfigError
 from shira_lab.masks.positions import is_linear
-
-#: The attention projections that are adapted when ``target_modules`` is None, by ``model.config.model_type``.
-DEFAULT_TARGETS: dict[str, tuple[str, ...]] = {
-    "bart": ("q_proj", "v_proj"),
-    "bert": ("query", "value"),
-    "bloom": ("query_key_value",),
-    "deberta": ("in_proj",),
-    "deberta-v2": ("query_proj", "value_proj"),
-    "distilbert": ("q_lin", "v_lin"),
-    "falcon": ("query_key_value",),
-    "gemma": ("q_proj", "v_proj"),
-    "gemma2": ("q_proj", "v_proj"),
-    "gemma3_text": ("q_proj", "v_proj"),
-    "gpt2": ("c_attn",),
-    "gpt_neo": ("q_proj", "v_proj"),
-    "gpt_neox": ("query_key_value",),
-    "gptj": ("q_proj", "v_proj"),
-    "llama": ("q_proj", "v_proj"),
-    "mistral": ("q_proj", "v_proj"),
-    "mixtral": ("q_proj", "v_proj"),
-    "opt": ("q_proj", "v_proj"),
-    "phi": ("q_proj", "v_proj"),
-    "phi3": ("qkv_proj",),
-    "qwen2": ("q_proj", "v_proj"),
-    "qwen3": ("q_proj", "v_proj"),
-    "roberta": ("query", "value"),
-    "t5": ("q", "v"),
-    "xlm-roberta": ("query", "value"),
-}
-
 
 #: Layers whose weight is read without a call of the layer, by the class of the module that holds them. An adapter acts
 #: when its layer is called, so it would do nothing there, or only in training mode.
@@ -67,7 +38,7 @@ def find_targets(model: nn.Module, config: AdapterConfig) -> dict[str, nn.Module
             read without a call of the layer.
     """
     modules = dict(base_modules(model))
-    wanted = _wanted(model, config)
+    wanted = config.target_modules or default_targets(model)
     if wanted == "all-linear":
         head = output_layer(model)
         linear = [path for path, module in modules.items() if is_linear(module) and path != head]
@@ -77,8 +48,10 @@ def find_targets(model: nn.Module, config: AdapterConfig) -> dict[str, nn.Module
         if not paths:
             raise ConfigError(_nothing_matches(wanted, modules))
     paths = [path for path in paths if not path_matches(path, config.exclude_modules)]
-    paths = [path for path in paths if not _inside(path, config.modules_to_save or [])]
-    paths = [path for path in paths if _in_layers(path, config.layers_to_transform)]
+    in_full = config.modules_to_save or []  # a module that trains in full gets no adapter inside
+    paths = [path for path in paths if not any(f".{name}." in f".{path}." for name in in_full)]
+    if isinstance(config.layers_to_transform, list):
+        paths = [path for path in paths if layer_index(path) in config.layers_to_transform]
     if not paths:
         raise ConfigError(
             f"`target_modules={_show(wanted)}` matches, but `exclude_modules={_show(config.exclude_modules)}`, "
@@ -108,18 +81,6 @@ def _read_by(model: nn.Module, path: str) -> str | None:
     return next((kind for kind in classes if name in READ_DIRECTLY.get(kind, ())), None)
 
 
-def _wanted(model: nn.Module, config: AdapterConfig) -> Collection[str] | str:
-    if config.target_modules is not None:
-        return config.target_modules
-    model_type = getattr(getattr(model, "config", None), "model_type", None)
-    if model_type not in DEFAULT_TARGETS:
-        raise ConfigError(
-            f"Please specify `target_modules` in `peft_config`: there is no default for the model type {model_type!r}, "
-            f"only for {', '.join(DEFAULT_TARGETS)}."
-        )
-    return set(DEFAULT_TARGETS[model_type])
-
-
 def path_matches(path: str, wanted: Collection[str] | str | None) -> bool:
     """A string is a regular expression over the whole path; a name is the path or its ending."""
     if wanted is None:
@@ -127,18 +88,6 @@ def path_matches(path: str, wanted: Collection[str] | str | None) -> bool:
     if isinstance(wanted, str):
         return matches(wanted, path)
     return any(path == name or path.endswith(f".{name}") for name in wanted)
-
-
-def _inside(path: str, names: Collection[str]) -> bool:
-    """Whether the path leads to or into a module of one of these names; such a module trains in full already."""
-    return any(f".{name}." in f".{path}." for name in names)
-
-
-def _in_layers(path: str, layers: list[int] | int | None) -> bool:
-    """Whether the index of the path's transformer layer is among ``layers``."""
-    if layers is None:
-        return True
-    return isinstance(layers, list) and layer_index(path) in layers
 
 
 def layer_index(path: str) -> int | None:
@@ -169,3 +118,38 @@ def _nothing_matches(wanted: Collection[str] | str, modules: dict[str, nn.Module
 
 def _show(wanted: Collection[str] | str | None) -> str:
     return repr(wanted) if wanted is None or isinstance(wanted, str) else repr(sorted(wanted))
+
+
+def warn_unmatched(model: nn.Module, config: AdapterConfig, targets: Mapping[str, nn.Module], stacklevel: int) -> None:
+    """Warn of names in ``config`` that match nothing, as misspelled ones do. It is no error: one config often serves
+    several models.
+
+    Args:
+        model: the user's model; names of ``target_modules`` and ``exclude_modules`` should match a module of it.
+        config: the config with these names.
+        targets: the layers that get the adapter, by path; patterns and ``layers_to_transform`` should match one of
+            these.
+        stacklevel: as for :func:`warnings.warn`, counted from the caller.
+    """
+    paths, module, layer = [path for path, _ in walk(model)], "module of the model", "layer that gets the adapter"
+    lost: list[tuple[str, str, Collection[object]]] = []
+    for field in ("target_modules", "exclude_modules"):
+        wanted = getattr(config, field) or []
+        # A string is one regular expression; each name of a list is looked for by itself.
+        parts = {wanted: wanted} if isinstance(wanted, str) else {name: [name] for name in wanted}
+        names = {name for name, part in parts.items() if not any(path_matches(path, part) for path in paths)}
+        lost.append((field, module, names - {"all-linear"}))
+    for field in ("rank_pattern", "alpha_pattern", "scale_pattern"):
+        patterns = getattr(config, field, {})
+        names = {pattern for pattern in patterns if not any(pattern_matches(pattern, path) for path in targets)}
+        lost.append((field, layer, names))
+    if isinstance(config.layers_to_transform, list):
+        indices = set(config.layers_to_transform) - {layer_index(path) for path in targets}
+        lost.append(("layers_to_transform", layer, indices))
+    for field, what, unmatched in lost:
+        if unmatched:
+            listed = ", ".join(sorted(map(repr, unmatched)))
+            warnings.warn(
+                f"`{field}`: no {what} matches {listed}, so this has no effect. Check the spelling, or leave it out.",
+                stacklevel=stacklevel + 1,
+            )

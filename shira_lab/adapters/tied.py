@@ -1,7 +1,6 @@
 """Weights in memory that a model holds under several names, such as an output layer tied to the embedding."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,14 +49,3 @@ def _stretch(tensor: Tensor) -> tuple[int, int, int]:
     last = first + sum(int((size - 1) * stride) for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     size = tensor.element_size() if tensor.numel() else 0
     return tensor.untyped_storage().data_ptr(), first * size, (last + 1) * size
-
-
-def record_untied(model: nn.Module) -> None:
-    """Let transformers' config say so where the head has got a weight of its own, because ``tie_weights`` and
-    ``from_pretrained`` would put the embedding's in its place."""
-    config: Any = getattr(model, "config", None)
-    if not getattr(config, "tie_word_embeddings", False) or not hasattr(model, "get_output_embeddings"):
-        return
-    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()  # type: ignore[operator]
-    if head is not None and head.weight is not embedding.weight:
-        config.tie_word_embeddings = False

@@ -1,26 +1,32 @@
-"""The adapted model: finds the target layers, wraps them, and does to all of them what is asked for one.
+"""The adapted model: finds the target layers, puts adapters on them, and activates these.
 
 PEFT calls this object ``base_model``; the user's model is its ``model``.
 """
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, Self
 
 from torch import Tensor, nn
 
-from shira_lab.adapters.config import AdapterConfig, check_scale
-from shira_lab.adapters.modules_to_save import ModulesToSaveWrapper, find_modules_to_save, with_task_head, wrap_modules
-from shira_lab.adapters.names import check_adapter_name
-from shira_lab.adapters.recipe import make_adapter, prepare_config
-from shira_lab.adapters.taken import taken_entries
-from shira_lab.adapters.targets import find_targets
-from shira_lab.adapters.tied import mark_shared, record_untied
-from shira_lab.adapters.tree import adapter_layers, ask_all, replace_module, switched, wrapped_modules
-from shira_lab.adapters.unmatched import warn_unmatched
-from shira_lab.errors import AdapterError, check_names, expect
+from shira_lab.adapters import merging
+from shira_lab.adapters.config import AdapterConfig, ShiraConfig
+from shira_lab.adapters.modules_to_save import find_modules_to_save, with_task_head, wrap_modules
+from shira_lab.adapters.new_adapter import make_adapter, prepare_config
+from shira_lab.adapters.positions import taken_entries
+from shira_lab.adapters.targets import find_targets, warn_unmatched
+from shira_lab.adapters.tied import mark_shared
+from shira_lab.adapters.tree import (
+    adapter_layers,
+    ask_all,
+    check_adapter_name,
+    check_known,
+    replace_module,
+    switched,
+    wrapped_modules,
+)
+from shira_lab.errors import AdapterError, expect
 from shira_lab.layers import AdapterLayer
+from shira_lab.layers.modules_to_save import ModulesToSaveWrapper
 
 
 class AdapterModel(nn.Module):
@@ -105,11 +111,14 @@ class AdapterModel(nn.Module):
             ConfigError, MaskError, AdapterError: when it cannot be done; the model is as before.
         """
         check_adapter_name(name, self.peft_config)
-        config = with_task_head(self.model, config)
+        if config.task_type or config.modules_to_save:
+            config = with_task_head(self.model, config)
         targets = find_targets(self.model, config)
         warn_unmatched(self.model, config, targets, stacklevel=3)
         config = prepare_config(self.model, config, list(targets.values()), new=positions is None)
-        taken = taken_entries(self.model, config, self.peft_config) if positions is None else {}
+        taken: dict[str, Tensor] = {}
+        if positions is None and isinstance(config, ShiraConfig) and config.avoid:
+            taken = taken_entries(self.model, config.avoid, self.peft_config)
         made = {
             path: make_adapter(
                 path, base, config, (statistics or {}).get(path), (positions or {}).get(path),
@@ -117,10 +126,11 @@ class AdapterModel(nn.Module):
             )
             for path, base in targets.items()
         }  # fmt: skip
-        saved = find_modules_to_save(self.model, config.modules_to_save)
+        in_full = find_modules_to_save(self.model, config.modules_to_save) if config.modules_to_save else []
         if not self.peft_config:
             self.model.requires_grad_(False)
-        wrap_modules(self.model, name, saved)
+        if in_full:
+            wrap_modules(self.model, name, in_full)
         existing = dict(self.adapter_layers())
         for path, adapter in made.items():
             layer = existing.get(path)
@@ -133,7 +143,7 @@ class AdapterModel(nn.Module):
 
     def delete_adapter(self, name: str) -> None:
         """Remove an adapter; when it was the only active one, the first that is left becomes active and trains."""
-        self.check_known([expect(name, str, "adapter_name", "one name", AdapterError)])
+        check_known(self.peft_config, [expect(name, str, "adapter_name", "one name", AdapterError)])
         ask_all(self.model, AdapterLayer.check_untouched)
         for _, layer in self.adapter_layers():
             layer.delete_adapter(name)
@@ -151,7 +161,7 @@ class AdapterModel(nn.Module):
             AdapterError: for a name that is not there, or several adapters with a copy of one module to save.
         """
         names = [names] if isinstance(names, str) else list(dict.fromkeys(names))
-        self.check_known(names)
+        check_known(self.peft_config, names)
         wrappers = [wrapper for _, wrapper in self.wrapped_modules()]
         for wrapper in wrappers:
             wrapper.check_active(names)
@@ -162,55 +172,16 @@ class AdapterModel(nn.Module):
             wrapper.set_adapter(names, inference_mode)
         self.active_adapters = names
 
-    def set_scale(self, name: str, scale: float) -> None:
-        """Scale the whole update of an adapter, active or not: 0 is the base model, 1 the adapter as it was trained.
+    # ---- beside training --------------------------------------------------------------------------------------------
 
-        The scale is saved with the adapter and loaded again; PEFT ignores it.
-
-        Raises:
-            AdapterError: for a name that is not there.
-            ConfigError: when the scale is no finite number.
-        """
-        self.check_known([name])
-        scale = check_scale(scale)
-        layers = [layer for _, layer in self.adapter_layers() if name in layer.adapters]
-        before = [layer.get_adapter(name).scale for layer in layers]
-        try:  # on all layers or on none: a merged weight may not hold the larger update
-            for layer in layers:
-                layer.get_adapter(name).scale = scale
-            ask_all(self.model, lambda layer: layer.check_mergeable([]))
-        except AdapterError:
-            for layer, was in zip(layers, before, strict=True):
-                layer.get_adapter(name).scale = was
-            raise
-        for layer in layers:
-            layer.set_scale(name, scale)
-        self.peft_config[name] = self.peft_config[name].copy(scale=scale, scale_pattern={})
-
-    # ---- on and off -------------------------------------------------------------------------------------------------
-
-    def enable_adapter_layers(self) -> None:
-        """Undo :meth:`disable_adapter_layers`."""
-        for module in switched(self.model):
-            _switch(module, disable=False)
-
-    def disable_adapter_layers(self) -> None:
-        """From here on the model is the base model; base weights are back in place, bit for bit."""
-        ask_all(self.model, AdapterLayer.check_untouched)
-        for module in switched(self.model):
-            _switch(module, disable=True)
-
-    @contextmanager
-    def disable_adapter(self) -> Iterator[None]:
-        """Inside, the model is the base model, bit for bit; then each layer is as before."""
-        ask_all(self.model, AdapterLayer.check_untouched)
-        before = [(module, module.disable_adapters) for module in switched(self.model)]
-        try:
-            self.disable_adapter_layers()
-            yield
-        finally:
-            for module, was in before:
-                _switch(module, disable=was)
+    enable_adapter_layers = merging.enable_adapter_layers
+    disable_adapter_layers = merging.disable_adapter_layers
+    disable_adapter = merging.disable_adapter
+    set_scale = merging.set_scale
+    merge_adapter = merging.merge_adapter
+    unmerge_adapter = merging.unmerge_adapter
+    merge_and_unload = merging.merge_and_unload
+    unload = merging.unload
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         """Cast and move all layers, or none where one of them cannot hold what is merged into it."""
@@ -220,81 +191,3 @@ class AdapterModel(nn.Module):
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         ask_all(self.model, AdapterLayer.check_untouched)  # PyTorch loads the layers after this
         super()._load_from_state_dict(*args, **kwargs)
-
-    # ---- what is asked of all layers --------------------------------------------------------------------------------
-
-    def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
-        """Write these adapters (the active ones if None) into the weights until :meth:`unmerge_adapter`.
-
-        A merged entry is W + S, rounded once to the weight's dtype: by at most 2^-8 of itself in bfloat16, 2^-11 in
-        float16, 2^-24 in float32. An update below half of that share of its weight is lost in it. The adapter keeps its
-        values as they are; an active adapter that is not merged acts through the same rounded weight.
-
-        Args:
-            safe_merge: changes nothing, as results are always checked for NaN and infinite values first.
-
-        Raises:
-            AdapterError: when a name is not there, a weight is shared with another module, or a result is not finite;
-                nothing has changed then.
-        """
-        names = self.active_adapters if adapter_names is None else check_names(adapter_names, "adapter_names")
-        self.check_known(names)
-        layers = [layer for _, layer in self.adapter_layers()]
-        if all(name in layer.merged_adapters for layer in layers for name in names if name in layer.adapters):
-            return warnings.warn("All adapters are already merged, nothing to do.", stacklevel=2)
-        mark_shared(self.model)
-        ask_all(self.model, lambda layer: layer.check_mergeable(adapter_names))
-        for layer in layers:
-            layer.merge(adapter_names)
-
-    def unmerge_adapter(self) -> None:
-        """Undo :meth:`merge_adapter`: the base weights are what they were, bit for bit."""
-        ask_all(self.model, AdapterLayer.check_untouched)
-        for _, layer in self.adapter_layers():
-            layer.unmerge()
-
-    def merge_and_unload(
-        self, progressbar: bool = False, safe_merge: bool = False, adapter_names: list[str] | None = None
-    ) -> nn.Module:
-        """The user's model with the active (or named) adapters merged for good, adapter layers gone.
-
-        Weights are rounded as :meth:`merge_adapter` says, and the exact values are gone with their layers: save the
-        adapter first, or merge into a model that was loaded in float32.
-
-        A head that was tied to the embedding and has an adapter gets a weight of its own. Where the model has
-        transformers' ``config``, its ``tie_word_embeddings`` is then False, so that the head stays as it is.
-        """
-        if adapter_names is not None:
-            self.set_adapter(check_names(adapter_names, "adapter_names"))
-        mark_shared(self.model)
-        ask_all(self.model, lambda layer: layer.check_mergeable(for_good=True))
-        for path, layer in list(self.adapter_layers()):
-            replace_module(self.model, path, layer.unload(merge=True))
-        for path, wrapper in self.wrapped_modules():
-            replace_module(self.model, path, wrapper.chosen())
-        record_untied(self.model)
-        return self._bare()
-
-    def unload(self) -> nn.Module:
-        """The user's model as it was before, adapter layers gone."""
-        ask_all(self.model, AdapterLayer.check_untouched)
-        for path, layer in list(self.adapter_layers()):
-            replace_module(self.model, path, layer.unload())
-        for path, wrapper in self.wrapped_modules():
-            replace_module(self.model, path, wrapper.original_module)
-        return self._bare()
-
-    def _bare(self) -> nn.Module:
-        self.peft_config, self.active_adapters = {}, []
-        return self.model
-
-    def check_known(self, names: Iterable[str]) -> None:
-        for name in names:
-            if name not in self.peft_config:
-                raise AdapterError(f"Adapter {name} does not exist: this model has {list(self.peft_config) or 'none'}.")
-
-
-def _switch(module: AdapterLayer | ModulesToSaveWrapper, disable: bool) -> None:
-    module.disable_adapters = disable
-    if isinstance(module, AdapterLayer) and module.merged:
-        module.sync()  # what is merged is in the weight, whether or not the layer runs

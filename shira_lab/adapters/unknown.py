@@ -6,15 +6,13 @@ says more is refused by name, because without it the result would be another one
 
 import dataclasses
 import difflib
-import functools
 import inspect
 import reprlib
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from shira_lab.errors import ConfigError, ShiraError
 
-C = TypeVar("C")
 _EMPTY = (bool, int, float, str, list, tuple, dict, set)
 #: Values that change nothing here all the same: options of features that are off, and ways to get the same result.
 _OPTIONS = [
@@ -30,31 +28,22 @@ def refuse_unknown(owner: str, given: Mapping[str, Any], remedy: str, error: typ
             raise error(f"{owner} has no `{name}` here; got {reprlib.repr(value)}. {remedy}")
 
 
-def takes_pefts_fields(cls: type[C]) -> type[C]:
-    """Let a config class be called with fields that only PEFT's has, as long as they say nothing.
+def check_unknown_fields(cls: type[Any], unknown: dict[str, Any]) -> None:
+    """Check fields that a config was given and its class does not have: they are PEFT's, and off.
 
     Raises:
         ConfigError: for one with a value, or whose name is nearly that of a field that is on by default.
     """
-    init: Any = cls.__init__
-    known = set(inspect.signature(init).parameters)
-    on = [name for name, p in inspect.signature(init).parameters.items() if p.default and p.default is not p.empty]
-
-    @functools.wraps(init)
-    def __init__(self: C, *args: Any, **given: Any) -> None:
-        fields = {name: value for name, value in given.items() if name in known}
-        unknown = {name: value for name, value in given.items() if name not in known | {"peft_version"}}
-        if unknown.get("peft_type") == cls.peft_type:  # type: ignore[attr-defined]
-            del unknown["peft_type"]
-        for name in unknown:
-            if close := difflib.get_close_matches(name, on, n=1, cutoff=0.85):
-                raise ConfigError(f"{cls.__name__} has no field `{name}`; did you mean `{close[0]}`?")
-        remedy = "Leave it out, or give PEFT's default: this library does not have what it asks for."
-        refuse_unknown(cls.__name__, unknown, remedy, ConfigError)
-        init(self, *args, **fields)
-
-    cls.__init__ = __init__  # type: ignore[assignment, method-assign]
-    return cls
+    parameters = inspect.signature(cls).parameters.items()
+    on = [name for name, p in parameters if p.default and p.default is not p.empty]
+    fields = {name: value for name, value in unknown.items() if name != "peft_version"}
+    if fields.get("peft_type") == cls.peft_type:
+        del fields["peft_type"]
+    for name in fields:
+        if close := difflib.get_close_matches(name, on, n=1, cutoff=0.85):
+            raise ConfigError(f"{cls.__name__} has no field `{name}`; did you mean `{close[0]}`?")
+    remedy = "Leave it out, or give PEFT's default: this library does not have what it asks for."
+    refuse_unknown(cls.__name__, fields, remedy, ConfigError)
 
 
 def _says_nothing(value: Any) -> bool:

@@ -26,7 +26,7 @@ class Cost:
     """The cost of training a model by one method. Everything but ``trained`` is in bytes.
 
     Attributes:
-        trained: numbers that train.
+        trained: trainable parameters.
         weights: the numbers of the model itself.
         adapter: the adapter's values; for SHiRA also their places, and a copy for the backward pass.
         gradients: one float32 for each trained number.
@@ -124,5 +124,5 @@ def _trained(r: int, shapes: Collection[Shape]) -> int:
 
 
 def _cost(trained: int, weights: int, adapter: int, activations: int, file: int, compact_file: int) -> Cost:
-    """Gradient and moments follow from the trained numbers."""
+    """Gradient and moments follow from the trainable parameters."""
     return Cost(trained, weights, adapter, GRADIENT * trained, ADAMW * trained, activations, file, compact_file)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from shira_lab.adapters.model import PeftModel
+from shira_lab.adapters.tree import check_known
 from shira_lab.analysis.interference import Interference, interference
 from shira_lab.analysis.spectrum import Spectrum, spectrum
 from shira_lab.layers import AdapterLayer, ShiraAdapter
@@ -21,7 +22,7 @@ class AdapterFacts:
     Attributes:
         spectra: the spectrum of each layer's update, by path, in the precision of its values: singular values below
             their rounding are not rank.
-        trained: trained numbers, r(m + n) a layer.
+        trained: trainable parameters, r(m + n) a layer.
         entries: numbers in the adapted weights, mn a layer.
     """
 
@@ -106,7 +107,7 @@ def adapter_interference(model: PeftModel, adapter1: str, adapter2: str) -> dict
 
 
 def _layers(model: PeftModel, name: str) -> Iterator[tuple[str, AdapterLayer]]:
-    model.base_model.check_known([name])
+    check_known(model.peft_config, [name])
     return ((path, layer) for path, layer in model.base_model.adapter_layers() if name in layer.adapters)
 
 

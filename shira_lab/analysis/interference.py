@@ -135,17 +135,14 @@ def total(parts: Iterable[Interference]) -> Interference:
     if not parts:
         raise MaskError("There is no layer that both adapters change, so there is nothing to add up.")
 
-    def norm(values: Iterable[float]) -> float:
-        return math.hypot(*values)
-
     return Interference(
         entries=sum(p.entries for p in parts),
         sizes=(sum(p.sizes[0] for p in parts), sum(p.sizes[1] for p in parts)),
         overlap=sum(p.overlap for p in parts),
         expected_overlap=sum(p.expected_overlap for p in parts),
         inner=sum(p.inner for p in parts),
-        norms=(norm(p.norms[0] for p in parts), norm(p.norms[1] for p in parts)),
-        awom=norm(p.awom for p in parts),
+        norms=(math.hypot(*(p.norms[0] for p in parts)), math.hypot(*(p.norms[1] for p in parts))),
+        awom=math.hypot(*(p.awom for p in parts)),
         awom_spectral=max(p.awom_spectral for p in parts),
         products=sum(p.products for p in parts),
         zeros=sum(p.zeros for p in parts),

@@ -25,10 +25,10 @@ def parser() -> argparse.ArgumentParser:
     Raises:
         MissingExtra: the commands need packages that are not installed.
     """
-    from shira_lab.cli import finetune, fuse, inspect, lab, tell
+    from shira_lab.cli import finetune, fuse, generate, handout, inspect, lab, progress
 
     top = argparse.ArgumentParser(prog="shira-lab", description="Sparse high rank adapters, trained and looked at.")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (lab, finetune, tell, fuse, inspect):
+    for command in (lab, finetune, generate, fuse, inspect, handout, progress):
         command.add_command(commands)
     return top

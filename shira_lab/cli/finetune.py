@@ -92,7 +92,7 @@ def _finetune(asked: argparse.Namespace) -> int:
         saved_bytes = sum(file.stat().st_size for file in asked.out.glob("*.safetensors"))
         write_report(asked.out / "report.html", run, saved_bytes)
         for name, value in summary(run.history, saved_bytes):
-            print(f"{name:<20} {value}")
+            print(f"{name:<22} {value}")
         for when, text in zip(("before", "after"), run.before_and_after(), strict=True):
             print(f"\n{when}: {text}")
         kind = "the model" if settings.method == "full" else "the adapter"

@@ -3,7 +3,7 @@
 import argparse
 from typing import get_args
 
-from shira_lab.adapters.combine import CombinationType
+from shira_lab.adapters.weighted import CombinationType
 from shira_lab.cli.adapters import add_arguments, add_out, check_out, load_adapters
 
 

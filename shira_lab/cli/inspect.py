@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from shira_lab.adapters.config import AdapterConfig, LoraConfig, ShiraConfig
+from shira_lab.adapters.config import AdapterConfig, ShiraConfig
+from shira_lab.adapters.lora_config import LoraConfig
 from shira_lab.analysis.interference import Interference, total
 from shira_lab.cli.adapters import add_arguments, load_adapters
 
@@ -55,7 +56,7 @@ def _facts(config: AdapterConfig, facts: "AdapterFacts") -> dict[str, str]:
         "targets": targets if isinstance(targets, str) else " ".join(sorted(targets or ["default"])),
         "scale": f"{config.scale:g}" + (" and others by layer" if config.scale_pattern else ""),
         "layers": str(len(facts.spectra)),
-        "trained numbers": f"{facts.trained:,}",
+        "trainable parameters": f"{facts.trained:,}",
         "density": f"{facts.density:.2%}",
         "rank": f"{facts.rank:.1f} of {facts.full_rank:g}",
         "effective rank": f"{facts.effective_rank:.1f}",

@@ -6,33 +6,13 @@ W in floating point; putting back the originals is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from shira_lab.errors import AdapterError
-
-
-@dataclass(frozen=True)
-class Delta:
-    """scaling * values at sorted flat ``positions``, or on the whole weight where ``positions`` is None."""
-
-    values: Tensor
-    positions: Tensor | None
-    scaling: float
-
-    def like(self, other: "Delta") -> bool:
-        """Whether both would write the same numbers in the same places; values are compared, see :class:`Overlay`."""
-        return (
-            self.scaling == other.scaling
-            and self.positions is other.positions
-            and self.values.dtype == other.values.dtype
-            and torch.equal(self.values, other.values)
-        )
-
-    def snapshot(self) -> "Delta":
-        return Delta(self.values.detach().clone(), self.positions, self.scaling)
+from shira_lab.layers.shira import Delta, plus, version_of
 
 
 @dataclass
@@ -64,7 +44,7 @@ class Overlay:
             AdapterError: when somebody else has changed the weight while it carried an adapter.
         """
         self.check_untouched(weight)
-        if self.holds is not None and len(deltas) == len(self.written) and all(map(Delta.like, deltas, self.written)):
+        if self.holds is not None and len(deltas) == len(self.written) and all(map(_alike, deltas, self.written)):
             return
         if not self._same_places(deltas):
             self.restore(weight)
@@ -124,26 +104,21 @@ class Overlay:
             )
 
 
-def version_of(tensor: Tensor) -> int:
-    """How often the tensor was changed in place; -1 for one made in inference mode, of which PyTorch does not count."""
-    return -1 if tensor.is_inference() else tensor._version
-
-
-@torch.no_grad()
-def with_deltas(weight: Tensor, deltas: Sequence[Delta]) -> Tensor:
-    """``weight`` plus ``deltas`` as a tensor of its own; ``weight`` is only read."""
-    if not deltas:
-        return weight
-    copy = weight.detach().clone(memory_format=torch.contiguous_format)
-    _write(copy, *entries_with(weight, deltas))
-    return copy
-
-
 @torch.no_grad()
 def entries_with(weight: Tensor, deltas: Sequence[Delta]) -> tuple[Tensor | None, Tensor]:
     """The positions that ``deltas`` change, None where that is the whole weight, and what stands there with them."""
     positions = _union([d.positions for d in deltas])
     return positions, _sum(_read(weight, positions), positions, deltas)
+
+
+def _alike(one: Delta, other: Delta) -> bool:
+    """Whether both would write the same numbers in the same places; values are compared, see :class:`Overlay`."""
+    return (
+        one.scaling == other.scaling
+        and one.positions is other.positions
+        and one.values.dtype == other.values.dtype
+        and torch.equal(one.values, other.values)
+    )
 
 
 def _union(positions: Sequence[Tensor | None]) -> Tensor | None:
@@ -154,18 +129,11 @@ def _union(positions: Sequence[Tensor | None]) -> Tensor | None:
 
 
 def _sum(originals: Tensor, union: Tensor | None, deltas: Sequence[Delta]) -> Tensor:
-    """originals + sum of scaling * values, in the wider dtype, rounded once to that of ``originals``."""
-    total = originals
-    for delta in deltas:
-        share = delta.values if delta.scaling == 1 else delta.values * delta.scaling
-        share = share.to(torch.promote_types(originals.dtype, delta.values.dtype))
-        if len(deltas) == 1 or (delta.positions is None and union is None):  # the union is its own
-            total = total + share.view(total.shape)
-            continue
-        assert delta.positions is not None
-        places = delta.positions if union is None else torch.searchsorted(union, delta.positions)
-        total = total.to(share.dtype).flatten().index_add(0, places, share).view(total.shape)
-    return total.to(originals.dtype)
+    """:func:`~shira_lab.layers.shira.plus` for the numbers at ``union``, or for all where it is None."""
+    if union is not None:  # then all are sparse
+        sparse = [(delta, delta.positions) for delta in deltas if delta.positions is not None]
+        deltas = [replace(d, positions=None if p is union else torch.searchsorted(union, p)) for d, p in sparse]
+    return plus(originals, deltas)
 
 
 def _read(weight: Tensor, positions: Tensor | None) -> Tensor:

@@ -6,14 +6,14 @@ The base layer stays what it is. Its weight is W, bit for bit, until somebody as
 an active adapter adds is computed beside it; see :mod:`shira_lab.layers.product`.
 """
 
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor, nn
 
 from shira_lab.errors import AdapterError
-from shira_lab.layers.acting import here
 from shira_lab.layers.lora import LoraAdapter
 from shira_lab.layers.merging import Adapter, Mergeable
 from shira_lab.layers.moments import moments
@@ -123,9 +123,8 @@ class AdapterLayer(Mergeable):
             self.check_untouched()
             if self._overlay.holds is not (not self.disable_adapters):  # switched off or on since, or interrupted
                 self.sync()
-        names = self.active_adapters if here.acting is None else here.acting.get(self, self.active_adapters)
+        names = [] if self.disable_adapters else acting_names(self, self.active_adapters)
         acting = [self.adapters[n] for n in names if n in self.adapters and n not in self.merged_adapters]
-        acting = [] if self.disable_adapters else acting
         output = product(self.base_layer, [a for a in acting if isinstance(a, ShiraAdapter)], x, *args, **kwargs)
         for adapter in acting:
             if isinstance(adapter, LoraAdapter):
@@ -172,3 +171,20 @@ class AdapterLayer(Mergeable):
 def _parts(adapter: Adapter) -> dict[str, nn.Module]:
     """The modules that a layer has of this adapter."""
     return {"shira": adapter} if isinstance(adapter, ShiraAdapter) else dict(adapter.named_children())
+
+
+class _Here(threading.local):
+    """The adapters that act in the calls of this thread, by module, in place of those that are active for all threads.
+
+    Compiled code does not look here: see ``torch.compiler.set_stance``.
+    """
+
+    acting: Mapping[nn.Module, Sequence[str]] | None = None
+
+
+here = _Here()
+
+
+def acting_names(module: nn.Module, active: Sequence[str]) -> Sequence[str]:
+    """The adapters that act on ``module`` here, where ``active`` are active for all threads."""
+    return active if here.acting is None else here.acting.get(module, active)

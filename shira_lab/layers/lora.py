@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shira_lab.budget import Shape
-from shira_lab.layers.deltas import Delta
+from shira_lab.layers.shira import Delta
 
 
 class LoraAdapter(nn.Module):

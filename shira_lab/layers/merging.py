@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from shira_lab.errors import AdapterError
-from shira_lab.layers.deltas import Delta, Overlay, entries_with, version_of, with_deltas
+from shira_lab.layers.deltas import Overlay, entries_with
 from shira_lab.layers.lora import LoraAdapter
-from shira_lab.layers.shira import ShiraAdapter
+from shira_lab.layers.shira import Delta, ShiraAdapter, plus, version_of
 from shira_lab.masks.positions import weight_of
 
 Adapter = ShiraAdapter | LoraAdapter
@@ -118,7 +118,8 @@ class Mergeable(nn.Module):
 
     def check_untouched(self) -> None:
         """Raise :class:`AdapterError` when somebody has changed the weight while something was merged into it."""
-        self._overlay.check_untouched(self.weight)
+        if self._overlay.written:
+            self._overlay.check_untouched(self.weight)
 
     def check_cast(self, fn: Callable[[Tensor], Tensor]) -> None:
         """Raise what a cast or move of all tensors by ``fn`` would raise, and change nothing."""
@@ -145,7 +146,7 @@ class Mergeable(nn.Module):
             self._overlay.forget()
             return self.base_layer
         self.unmerge()
-        return self._base_layer_with(with_deltas(self.weight, deltas)) if deltas else self.base_layer
+        return self._base_layer_with(plus(self.weight, deltas)) if deltas else self.base_layer
 
     def sync(self) -> None:
         """Bring a merged weight up to date: it holds the merged adapters, or none while adapters are disabled."""

@@ -3,29 +3,44 @@
 import copy
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from shira_lab.layers.pattern import Pattern
 from shira_lab.layers.sampled import csr
 from shira_lab.layers.shira import ShiraAdapter
+
+# What :func:`rows` has made. Not on the adapter: PyTorch can neither copy nor pickle such tensors.
+_made: WeakKeyDictionary[ShiraAdapter, tuple[Pattern, int, Tensor]] = WeakKeyDictionary()
+
+
+def rows(adapter: ShiraAdapter) -> Tensor:
+    """S / scaling as compressed sparse rows (out_features, in_features), not differentiable.
+
+    They are made once: they read the values where these lie, so whoever writes there is heard.
+    """
+    pattern, values = adapter.pattern, adapter.shira_weight.detach()
+    if adapter.fan_in_fan_out:
+        order, transposed = pattern.transposed
+        return csr(transposed, values.index_select(0, order))
+    place, made = values.data_ptr(), _made.get(adapter)
+    if made is None or made[0] is not pattern or made[1] != place:
+        made = _made[adapter] = pattern, place, csr(pattern, values)
+    return made[2]
 
 
 def few_tokens(base_layer: nn.Module, adapters: Sequence[ShiraAdapter], x: Tensor) -> Tensor:
     """base_layer(x) + x S^T with S as sparse rows; not differentiable."""
-    output: Tensor = base_layer(x)
-    tokens = x.reshape(-1, x.shape[-1])
+    output: Tensor = base_layer.forward(x)
     for adapter in adapters:
-        values = adapter.shira_weight.detach()
-        s = csr(adapter.pattern, values if adapter.scaling == 1 else values * adapter.scaling)
-        if adapter.fan_in_fan_out:
-            part = tokens @ s
-        elif len(tokens) == 1:  # as in generating: a vector takes half of the time of a matrix with one column
-            part = s @ tokens[0]
+        if x.numel() == x.shape[-1]:  # one token: a vector takes half of the time of a matrix with one column
+            output.view(-1).addmv_(rows(adapter), x.reshape(-1), alpha=adapter.scaling)
         else:
-            part = (s @ tokens.t()).t()
-        output = output + part.view(output.shape)
+            update = (rows(adapter) @ x.reshape(-1, x.shape[-1]).t()).t()
+            output.add_(update.view(output.shape), alpha=adapter.scaling)
     return output
 
 

@@ -58,6 +58,13 @@ class Pattern:
         return self.positions.numel() / (self.shape[0] * self.shape[1])
 
     @cached_property
+    def transposed(self) -> tuple[Tensor, "Pattern"]:
+        """For each entry of the transpose its place among these, int32, and the transpose's pattern."""
+        m, n = self.shape
+        positions, order = (self.positions % n * m + self.positions // n).sort()
+        return order.to(torch.int32), Pattern.of(positions, (n, m))
+
+    @cached_property
     def rectangles(self) -> tuple[Rectangle, ...]:
         """Those that are worth a dense product: whole rows, whole columns, blocks; of random positions none."""
         m, n = self.shape

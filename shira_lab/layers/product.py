@@ -28,13 +28,15 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from shira_lab.errors import AdapterError
 from shira_lab.layers.other_ways import beside, dense, few_tokens
-from shira_lab.layers.sampled import sampled_product
-from shira_lab.layers.shira import ShiraAdapter
+from shira_lab.layers.sampled import dense_product, sampled_product
+from shira_lab.layers.shira import Delta, ShiraAdapter, plus, version_of
 
 Way = Literal["sparse", "few tokens", "dense", "beside"]
 
 # Up to so many multiplications for each entry of the weight, the product with S alone costs less than a copy of W.
 FEW = 1.0
+# Whether PyTorch can multiply sparse rows with a vector on the CPU: it leaves this to a library.
+SPARSE_ROWS = torch.backends.mkl.is_available()
 
 
 def product(base_layer: nn.Module, adapters: Sequence[ShiraAdapter], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -75,48 +77,28 @@ class SparseWeightGrad(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, adapters: tuple[ShiraAdapter, ...], *values: Tensor
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.adapters, ctx.scalings = adapters, [adapter.scaling for adapter in adapters]
-        ctx.patterns = [adapter.pattern for adapter in adapters]
+        ctx.fan_in_fan_out, ctx.patterns = adapters[0].fan_in_fan_out, [adapter.pattern for adapter in adapters]
+        ctx.live = [Delta(v, a.positions, a.scaling) for v, a in zip(values, adapters, strict=True)]
+        ctx.versions = [version_of(value) for value in values]
         # An optimizer may change the values before this pass comes back: what it needs of them is copied.
-        ctx.live, ctx.versions = values, [_version(value) for value in values]
-        ctx.values = [value.detach().clone() for value in values] if ctx.needs_input_grad[0] else values
-        return linear(x, _plus(weight, ctx, values), bias, adapters[0].fan_in_fan_out)
+        ctx.deltas = [delta.snapshot() for delta in ctx.live] if ctx.needs_input_grad[0] else ctx.live
+        return linear(x, plus(weight, ctx.live), bias, ctx.fan_in_fan_out)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        fan_in_fan_out = ctx.adapters[0].fan_in_fan_out
         tokens_in, tokens_out = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
-        a, b = (tokens_in, tokens_out) if fan_in_fan_out else (tokens_out, tokens_in)
+        a, b = (tokens_in, tokens_out) if ctx.fan_in_fan_out else (tokens_out, tokens_in)
         twice = torch.is_grad_enabled()  # a second derivative is wanted: operations that autograd can follow
-        values = _unchanged(ctx) if twice else ctx.values
+        deltas, entries = (_unchanged(ctx), dense_product) if twice else (ctx.deltas, sampled_product)
         dx = None
         if ctx.needs_input_grad[0]:
-            dx = linear(g, _plus(weight, ctx, values).to(g.dtype), None, not fan_in_fan_out).to(x.dtype)
-        gradients: list[Tensor | None] = []
-        for i, pattern in enumerate(ctx.patterns):
-            if not ctx.needs_input_grad[4 + i]:
-                gradients.append(None)
-                continue
-            wide = torch.promote_types(a.dtype, b.dtype)
-            entries = (
-                (a.to(wide).t() @ b.to(wide)).flatten()[pattern.positions] if twice else sampled_product(a, b, pattern)
-            )
-            gradients.append((entries * ctx.scalings[i]).to(values[i].dtype))
+            dx = linear(g, plus(weight, deltas).to(g.dtype), None, not ctx.fan_in_fan_out).to(x.dtype)
+        gradients = [
+            (entries(a, b, pattern) * delta.scaling).to(delta.values.dtype) if wanted else None
+            for pattern, delta, wanted in zip(ctx.patterns, deltas, ctx.needs_input_grad[4:], strict=True)
+        ]
         return dx, None, None, None, *gradients
-
-
-def _plus(weight: Tensor, ctx: Any, values: Sequence[Tensor]) -> Tensor:
-    """W + S with the positions and scales of the forward pass, summed in the wider dtype and rounded once;
-    differentiable in the values."""
-    wide = weight.dtype
-    for value in values:
-        wide = torch.promote_types(wide, value.dtype)
-    total = weight.detach().to(wide, copy=True, memory_format=torch.contiguous_format).view(-1)
-    for value, pattern, scaling in zip(values, ctx.patterns, ctx.scalings, strict=True):
-        share = value if scaling == 1 else value * scaling
-        total.index_add_(0, pattern.positions, share.to(wide))
-    return total.view(weight.shape).to(weight.dtype)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, fan_in_fan_out: bool) -> Tensor:
@@ -135,41 +117,38 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, fan_in_fan_out: bool)
 
 def which_way(base_layer: nn.Module, adapters: Sequence[ShiraAdapter], x: Tensor) -> Way:
     """The way in which :func:`product` computes this product; see the table above."""
-    weight = base_layer._parameters.get("weight")
+    weight, bias = base_layer._parameters.get("weight"), base_layer._parameters.get("bias")
     # A weight that is pruned, normed, parametrized, quantized or elsewhere is no parameter (m, n) of numbers.
     if (
         weight is None
         or weight.is_meta
         or not weight.is_floating_point()
-        or tuple(weight.shape) != tuple(adapters[0].shape)
+        or weight.shape != adapters[0].shape
         or "forward" in base_layer.__dict__
     ):
         return "beside"
-    bias, values = base_layer._parameters.get("bias"), [adapter.shira_weight for adapter in adapters]
-    trains = torch.is_grad_enabled() and any(p is not None and p.requires_grad for p in (weight, bias))
-    ordinary = all(t is None or type(t) in (Tensor, nn.Parameter) for t in (x, weight, bias, *values))
-    if trains or not ordinary or not _plain(base_layer, adapters[0]) or _transformed():
+    if _transformed() or not _plain(base_layer, adapters[0]):
         return "dense"
-    if (
-        not torch.is_grad_enabled()
-        and x.device.type == "cpu"
-        and not torch.is_autocast_enabled("cpu")
-        and x.dtype in (torch.float32, torch.float64)
-        and all(t.dtype == x.dtype for t in (weight, *values))
-    ):
-        tokens = x.numel() // max(x.shape[-1], 1)
-        if tokens * sum(value.numel() for value in values) <= FEW * weight.numel():
-            return "few tokens"
-    return "sparse"
+    frozen = [weight] if bias is None else [weight, bias]
+    values = [adapter.shira_weight for adapter in adapters]
+    tensors = [x, *frozen, *values]
+    if not {type(tensor) for tensor in tensors} <= {Tensor, nn.Parameter}:
+        return "dense"
+    if torch.is_grad_enabled() and any([tensor.requires_grad for tensor in tensors]):
+        return "dense" if any([tensor.requires_grad for tensor in frozen]) else "sparse"
+    few = x.numel() * sum([value.numel() for value in values]) <= FEW * weight.numel() * x.shape[-1]
+    wide = x.dtype in (torch.float32, torch.float64) and {tensor.dtype for tensor in tensors} == {x.dtype}
+    here = SPARSE_ROWS and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    return "few tokens" if few and wide and here else "sparse"
 
 
 def _plain(base_layer: nn.Module, adapter: ShiraAdapter) -> bool:
     """Whether this is PyTorch's own linear layer (or transformers' Conv1D) without anybody's hooks."""
-    hooks = (
-        base_layer._forward_hooks, base_layer._forward_pre_hooks, base_layer._backward_hooks,
-        base_layer._backward_pre_hooks,
+    hooked = (
+        base_layer._forward_hooks or base_layer._forward_pre_hooks
+        or base_layer._backward_hooks or base_layer._backward_pre_hooks
     )  # fmt: skip
-    return (type(base_layer) is nn.Linear or adapter.fan_in_fan_out) and not any(hooks)
+    return (type(base_layer) is nn.Linear or adapter.fan_in_fan_out) and not hooked
 
 
 def _transformed() -> bool:
@@ -186,17 +165,12 @@ def _transformed() -> bool:
 # ---- second derivatives ---------------------------------------------------------------------------------------------
 
 
-def _unchanged(ctx: Any) -> Sequence[Tensor]:
-    """The values themselves, which a second derivative goes through."""
-    if [_version(value) for value in ctx.live] != ctx.versions:
+def _unchanged(ctx: Any) -> Sequence[Delta]:
+    """S with the values themselves, which a second derivative goes through."""
+    live: Sequence[Delta] = ctx.live
+    if [version_of(delta.values) for delta in live] != ctx.versions:
         raise AdapterError(
             "The values of an adapter were changed in place between a forward pass and a second derivative through it. "
             "Call the backward pass before the optimizer's step."
         )
-    live: Sequence[Tensor] = ctx.live
     return live
-
-
-def _version(tensor: Tensor) -> int:
-    """How often the tensor was changed in place; PyTorch does not count for one made in inference mode."""
-    return -1 if tensor.is_inference() else tensor._version

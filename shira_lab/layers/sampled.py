@@ -42,9 +42,15 @@ def sampled_product(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
     return entries
 
 
+def dense_product(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
+    """The same by one dense product, which autograd can follow."""
+    dtype = torch.promote_types(a.dtype, b.dtype)
+    return (a.to(dtype).t() @ b.to(dtype)).flatten()[pattern.positions]
+
+
 def _sampled(a: Tensor, b: Tensor, pattern: Pattern, dtype: torch.dtype) -> Tensor:
     if pattern.density > DENSE_ABOVE or a.device.type not in SAMPLED_ON:
-        return (a.to(dtype).t() @ b.to(dtype)).flatten()[pattern.positions]
+        return dense_product(a.to(dtype), b.to(dtype), pattern)
     entries = torch.zeros(pattern.positions.numel(), dtype=dtype, device=a.device)
     total = csr(pattern, entries)
     tokens = piece_size(b.shape[1])

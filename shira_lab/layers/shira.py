@@ -2,23 +2,50 @@
 
     W' = W + scaling * S,    S[position_i] = values_i,    zero elsewhere            (arXiv 2406.13175, section 3)
 
-W is never written: :mod:`shira_lab.layers.product` computes with W + S in memory of its own. Backward it takes the k
-entries of the weight's gradient from the layer's input and the gradient of its output:
-
-    y = x W'^T   =>   dL/dvalues_i = scaling * sum_t g[t, row_i] x[t, column_i],    g = dL/dy
+How it acts and how it trains is said in :mod:`shira_lab.layers.product`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from shira_lab.budget import Shape
-from shira_lab.layers.deltas import Delta
 from shira_lab.layers.moments import moments
 from shira_lab.layers.pattern import Pattern
 from shira_lab.masks.positions import to_indices
+
+
+@dataclass(frozen=True)
+class Delta:
+    """scaling * values at sorted flat ``positions``, or on the whole weight where ``positions`` is None."""
+
+    values: Tensor
+    positions: Tensor | None
+    scaling: float
+
+    def snapshot(self) -> "Delta":
+        return Delta(self.values.detach().clone(), self.positions, self.scaling)
+
+
+def plus(numbers: Tensor, deltas: Sequence[Delta]) -> Tensor:
+    """``numbers`` plus ``deltas`` in memory of its own, summed in the widest dtype of all and rounded once;
+    differentiable in the deltas' values."""
+    wide = numbers.dtype
+    for delta in deltas:
+        wide = torch.promote_types(wide, delta.values.dtype)
+    total = numbers.detach().to(wide, copy=True, memory_format=torch.contiguous_format).view(-1)
+    for delta in deltas:
+        share = (delta.values if delta.scaling == 1 else delta.values * delta.scaling).to(wide).reshape(-1)
+        total = total.add_(share) if delta.positions is None else total.index_add_(0, delta.positions, share)
+    return total.view(numbers.shape).to(numbers.dtype)
+
+
+def version_of(tensor: Tensor) -> int:
+    """How often the tensor was changed in place; -1 for one made in inference mode, of which PyTorch does not count."""
+    return -1 if tensor.is_inference() else tensor._version
 
 
 class ShiraAdapter(nn.Module):
@@ -67,7 +94,6 @@ class ShiraAdapter(nn.Module):
                 moved[here] = numbers[there]
                 numbers.copy_(moved)
         self.positions = positions
-        self._pattern = None
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *args: Any) -> None:
         """Values belong to their places: both are loaded, or neither and an error that says so."""

@@ -1,10 +1,10 @@
 """Masks: which entries of a weight train. ``mask_fn(base_layer, r, **kwargs)`` gives a binary mask of r(m + n) ones."""
 
 from shira_lab.masks.builtin import gradient_mask, magnitude_mask, random_mask, snip_mask
+from shira_lab.masks.check import check_mask
 from shira_lab.masks.function import (
     MaskFn,
     MaskFunction,
-    check_mask,
     find_mask,
     mask_positions,
     mask_types,

@@ -13,8 +13,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from shira_lab.masks.function import budget_of, built_in
-from shira_lab.masks.positions import draw_seed, from_mask, random_positions, shape_of, top_positions
-from shira_lab.masks.scores import gradient_score, magnitude_score, snip_score
+from shira_lab.masks.positions import from_mask, random_positions, shape_of
+from shira_lab.masks.scores import gradient_score, magnitude_score, snip_score, top_positions
 
 
 @built_in
@@ -36,12 +36,11 @@ def random_mask(
         random_seed: None draws one from torch's global generator.
         avoid: a mask (m, n) of entries that stay out.
     """
-    seed = draw_seed() if random_seed is None else random_seed
     k = budget_of(base_layer, r, avoid)
     if avoid is None:
-        return random_positions(shape_of(base_layer), k, seed)
+        return random_positions(shape_of(base_layer), k, random_seed)
     free = from_mask(avoid == 0)
-    return free[random_positions((1, free.numel()), k, seed).to(free.device)]
+    return free[random_positions((1, free.numel()), k, random_seed).to(free.device)]
 
 
 @built_in

@@ -21,6 +21,8 @@ LossFn = Callable[[nn.Module, Any], Tensor]
 
 #: A gradient of the weight of each layer, by the layer's path; shape of the weight.
 Gradients = dict[str, Tensor]
+#: Batches to calibrate on, or the gradients that :func:`calibrate` made of them.
+Calibration = Iterable[Any] | Gradients
 
 
 def calibrate(

@@ -1,8 +1,8 @@
-"""A mask, kept as what it is: the sorted flat positions of its ones, and two ways to take k of them.
+"""A mask as the sorted flat positions of its ones, and the positions of a random mask.
 
 Position ``p`` of an (m, n) weight is row ``p // n``, column ``p % n``: the row-major order in which PEFT stores
-``shira_indices``. Dense masks exist only where somebody looks at one. Masks take their positions at random or by the
-largest scores. :mod:`shira_lab.minimal` shows both in their plain form.
+``shira_indices``. Dense masks exist only where somebody looks at one. :mod:`shira_lab.minimal` draws the same positions
+in three lines.
 """
 
 import hashlib
@@ -108,8 +108,8 @@ def draw_seed() -> int:
     return int(torch.randint(2**31 - 1, ()))
 
 
-def seeded(seed: int) -> torch.Generator:
-    """A generator with this seed.
+def seeded(seed: int | None) -> torch.Generator:
+    """A generator with this seed; None draws one.
 
     >>> seeded(7).initial_seed()
     7
@@ -117,7 +117,7 @@ def seeded(seed: int) -> torch.Generator:
     Raises:
         ConfigError: when it is no seed.
     """
-    return torch.Generator().manual_seed(check_seed(seed))
+    return torch.Generator().manual_seed(draw_seed() if seed is None else check_seed(seed))
 
 
 def layer_seed(seed: int, layer_name: str) -> int:
@@ -130,7 +130,7 @@ def layer_seed(seed: int, layer_name: str) -> int:
     return int.from_bytes(digest[:4], "little") >> 1
 
 
-def random_positions(shape: Shape, k: int, seed: int) -> Tensor:
+def random_positions(shape: Shape, k: int, seed: int | None) -> Tensor:
     """``k`` of the mn positions, uniformly without replacement, sorted: the same set as PEFT's ``random_mask``.
 
     >>> random_positions((4, 4), 8, seed=0)
@@ -142,50 +142,3 @@ def random_positions(shape: Shape, k: int, seed: int) -> Tensor:
     else:
         first = torch.randperm(numel, generator=generator)[:k]
     return first.sort().values
-
-
-def finite(score: Tensor, what: str) -> Tensor:
-    """Return ``score``, if positions can be ranked by it.
-
-    >>> finite(torch.tensor([torch.nan]), "|W|")
-    Traceback (most recent call last):
-        ...
-    shira_lab.errors.MaskError: |W| holds NaN or infinite values; positions cannot be ranked by it.
-
-    Raises:
-        MaskError: for NaN or infinite values; ``what`` is the score's name in the message.
-    """
-    if not bool(torch.isfinite(score).all()):
-        raise MaskError(f"{what} holds NaN or infinite values; positions cannot be ranked by it.")
-    return score
-
-
-def top_positions(score: Tensor, k: int) -> Tensor:
-    """The sorted positions of the ``k`` largest entries of ``score``; of equal ones, the first in row-major order.
-
-    ``torch.topk`` leaves open which of equal values it returns, so it only finds the k-th largest value here; what lies
-    above that value is in, and ties fill the rest from the left. Sorting is spared twice: a sample of the scores
-    gives a bound that the k-th largest value very probably exceeds, and only entries above the bound are ranked.
-
-    >>> top_positions(torch.tensor([[3, 1], [2, 3]]), 2)
-    tensor([0, 3])
-    """
-    flat = score.flatten()
-    bound = _probable_lower_bound(flat, k)
-    candidates = torch.nonzero(flat >= bound).flatten()
-    if candidates.numel() < k:
-        candidates = torch.arange(flat.numel(), device=flat.device)
-    values = flat[candidates]
-    threshold = torch.topk(values, k, sorted=False).values.min()
-    above = candidates[values > threshold]
-    ties = candidates[values == threshold][: k - above.numel()]
-    return torch.cat([above, ties]).sort().values
-
-
-def _probable_lower_bound(flat: Tensor, k: int, sample_size: int = 1 << 14) -> Tensor:
-    """A value below the k-th largest of ``flat`` very probably: the matching quantile of a sample, with slack."""
-    stride = max(1, flat.numel() // sample_size)
-    sample = flat[::stride]
-    expected = k / flat.numel() * sample.numel()
-    rank = int(expected + 5 * expected**0.5 + 5)  # five standard deviations below the expected place
-    return sample.topk(min(rank, sample.numel())).values[-1]

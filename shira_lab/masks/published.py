@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shira_lab.errors import MaskError
+from shira_lab.errors import MaskError, check_positive
 from shira_lab.masks.function import budget_of, built_in
-from shira_lab.masks.positions import draw_seed, finite, seeded, shape_of, top_positions, weight_of
-from shira_lab.masks.scores import gradient_score, magnitude_score, wanda_score
+from shira_lab.masks.positions import seeded, shape_of, weight_of
+from shira_lab.masks.scores import finite, gradient_score, magnitude_score, top_positions, wanda_score
 
 
 @built_in
@@ -101,12 +101,10 @@ def columns_mask(
             [0., 0., 0., 1., 1., 0.]])
 
     Args:
-        base_layer, r: a linear layer, and its budget r(m + n).
-        random_seed: None draws one from torch's global generator.
-        avoid: a mask (m, n) of entries that stay out.
+        base_layer, r, random_seed, avoid: as for :func:`~shira_lab.masks.random_mask`.
     """
     m, n = shape_of(base_layer)
-    order = torch.randperm(n, generator=seeded(draw_seed() if random_seed is None else random_seed))
+    order = torch.randperm(n, generator=seeded(random_seed))
     return _in_turn(base_layer, r, order.expand(m, n), avoid)
 
 
@@ -132,16 +130,13 @@ def gradient_block_mask(
             [1., 1., 0., 0., 0., 0.]])
 
     Args:
-        base_layer, r: a linear layer, and its budget r(m + n).
-        gradient: as for :func:`~shira_lab.masks.gradient_mask`.
+        base_layer, r, gradient, avoid: as for :func:`~shira_lab.masks.gradient_mask`.
         block_size: rows and columns of a block.
-        avoid: a mask (m, n) of entries that stay out.
 
     Raises:
         MaskError: when there is no gradient, or ``block_size`` is no positive integer.
     """
-    if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
-        raise MaskError(f"`block_size` should be a positive integer; got {block_size!r}.")
+    check_positive(block_size, "block_size", MaskError)
     score = gradient_score(base_layer, gradient)
     m, n = shape_of(base_layer)
     means = nn.functional.avg_pool2d(score.double()[None], block_size, ceil_mode=True)[0]

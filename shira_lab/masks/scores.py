@@ -1,14 +1,14 @@
 """What positions are ranked by: |W|, |G| or |W * G| of each entry ("Sparse High Rank Adapters", section 3.1), or
 |W_ij| ||x_j|| (Wanda).
 
-A mask takes the largest scores of its layer.
+A mask takes the k largest scores of its layer.
 """
 
 import torch
 from torch import Tensor, nn
 
 from shira_lab.errors import MaskError, expect
-from shira_lab.masks.positions import finite, is_conv1d, weight_of
+from shira_lab.masks.positions import is_conv1d, weight_of
 
 
 def magnitude_score(base_layer: nn.Module, gradient: Tensor | None = None) -> Tensor:
@@ -63,10 +63,57 @@ def wanda_score(base_layer: nn.Module, input_norm: Tensor | None = None) -> Tens
     return finite(weight.abs() * (norms[:, None] if is_conv1d(base_layer) else norms), "|W| ||x||")
 
 
+def finite(score: Tensor, what: str) -> Tensor:
+    """Return ``score``, if positions can be ranked by it.
+
+    >>> finite(torch.tensor([torch.nan]), "|W|")
+    Traceback (most recent call last):
+        ...
+    shira_lab.errors.MaskError: |W| holds NaN or infinite values; positions cannot be ranked by it.
+
+    Raises:
+        MaskError: for NaN or infinite values; ``what`` is the score's name in the message.
+    """
+    if not bool(torch.isfinite(score).all()):
+        raise MaskError(f"{what} holds NaN or infinite values; positions cannot be ranked by it.")
+    return score
+
+
+def top_positions(score: Tensor, k: int) -> Tensor:
+    """The sorted positions of the ``k`` largest entries of ``score``; of equal ones, the first in row-major order.
+
+    ``torch.topk`` leaves open which of equal values it returns, so it only finds the k-th largest value here; what lies
+    above that value is in, and ties fill the rest from the left. Sorting is spared twice: a sample of the scores
+    gives a bound that the k-th largest value very probably exceeds, and only entries above the bound are ranked.
+
+    >>> top_positions(torch.tensor([[3, 1], [2, 3]]), 2)
+    tensor([0, 3])
+    """
+    flat = score.flatten()
+    bound = _probable_lower_bound(flat, k)
+    candidates = torch.nonzero(flat >= bound).flatten()
+    if candidates.numel() < k:
+        candidates = torch.arange(flat.numel(), device=flat.device)
+    values = flat[candidates]
+    threshold = torch.topk(values, k, sorted=False).values.min()
+    above = candidates[values > threshold]
+    ties = candidates[values == threshold][: k - above.numel()]
+    return torch.cat([above, ties]).sort().values
+
+
 def _wide(base_layer: nn.Module) -> Tensor:
     """W in float32 at least: products of half precision underflow."""
     weight = weight_of(base_layer).detach()
     return weight.to(torch.promote_types(weight.dtype, torch.float32))
+
+
+def _probable_lower_bound(flat: Tensor, k: int, sample_size: int = 1 << 14) -> Tensor:
+    """A value below the k-th largest of ``flat`` very probably: the matching quantile of a sample, with slack."""
+    stride = max(1, flat.numel() // sample_size)
+    sample = flat[::stride]
+    expected = k / flat.numel() * sample.numel()
+    rank = int(expected + 5 * expected**0.5 + 5)  # five standard deviations below the expected place
+    return sample.topk(min(rank, sample.numel())).values[-1]
 
 
 def _calibrated(base_layer: nn.Module, gradient: Tensor | None) -> Tensor:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from shira_lab.budget import Shape
-from shira_lab.errors import MaskError
+from shira_lab.errors import MaskError, check_positive
 from shira_lab.masks.function import budget_of, built_in
-from shira_lab.masks.positions import draw_seed, from_mask, seeded, shape_of, weight_of
+from shira_lab.masks.positions import from_mask, seeded, shape_of, weight_of
 
 
 @built_in
@@ -56,12 +56,10 @@ def block_mask(
         base_layer, r, random_seed, avoid: as for :func:`~shira_lab.masks.builtin.random_mask`.
         block_size: rows and columns of a block.
     """
-    if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
-        raise MaskError(f"`block_size` should be a positive integer; got {block_size!r}.")
+    check_positive(block_size, "block_size", MaskError)
     m, n = shape_of(base_layer)
     across = -(-n // block_size)
-    generator = seeded(draw_seed() if random_seed is None else random_seed)
-    order = torch.randperm(-(-m // block_size) * across, generator=generator)
+    order = torch.randperm(-(-m // block_size) * across, generator=seeded(random_seed))
 
     def blocks() -> Iterator[Tensor]:
         for block in order.tolist():
@@ -91,7 +89,7 @@ def row_col_mask(
         base_layer, r, random_seed, avoid: as for :func:`~shira_lab.masks.builtin.random_mask`.
     """
     m, n = shape_of(base_layer)
-    generator = seeded(draw_seed() if random_seed is None else random_seed)
+    generator = seeded(random_seed)
     rows, columns = torch.randperm(m, generator=generator), torch.randperm(n, generator=generator)
     return _structured(base_layer, r, _rows_and_columns(rows, columns, (m, n)), avoid)
 

@@ -1,5 +1,5 @@
-"""Models to adapt: the one that ships, a folder, a model of the hub, and shapes without weights."""
+"""Models to adapt: the one that ships, those in packages, folders and GGUF files, the hub's; shapes without weights."""
 
 from shira_lab.errors import need_extra
 
-need_extra(__name__, "train", "httpx2", "huggingface_hub", "tqdm", "transformers")
+need_extra(__name__, "train", "filelock", "gguf", "httpx2", "huggingface_hub", "tqdm", "transformers")

@@ -9,7 +9,7 @@ from filelock import FileLock
 from huggingface_hub import constants
 
 from shira_lab.adapters.storage.files import sync_folder, writing
-from shira_lab.errors import ShiraError, need_extra
+from shira_lab.errors import ShiraError
 from shira_lab.models.download import Progress
 
 
@@ -40,24 +40,32 @@ def converted(file: Path, digest: str, on_progress: Progress) -> Path:
     folder = folder_for(digest)
     if folder.is_dir():
         return folder
-    need_extra("A GGUF file", "train", "gguf")
-    from shira_lab.models.gguf_convert import convert  # gguf takes a second to import
-
-    part = folder.with_suffix(".part")
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
-            if folder.is_dir():
-                return folder
-            shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
-            part.mkdir()
-            try:
-                convert(file, part, on_progress)
-                for written in part.iterdir():
-                    with written.open("rb+") as content:
-                        os.fsync(content.fileno())
-                part.rename(folder)
-                sync_folder(folder.parent)
-            finally:
-                shutil.rmtree(part, ignore_errors=True)
+        lock = FileLock(folder.with_suffix(".lock"))
+        lock.acquire()
+    try:
+        if not folder.is_dir():
+            _convert(file, folder, on_progress)
+    finally:
+        lock.release()
     return folder
+
+
+def _convert(file: Path, folder: Path, on_progress: Progress) -> None:
+    from shira_lab.models.gguf_convert import convert  # now, as gguf takes a second to import
+
+    part = folder.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+    try:
+        with writing(part):
+            part.mkdir()
+        convert(file, part, on_progress)
+        with writing(folder):
+            for written in part.iterdir():
+                with written.open("rb+") as content:
+                    os.fsync(content.fileno())
+            part.rename(folder)
+            sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

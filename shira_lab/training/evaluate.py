@@ -1,4 +1,4 @@
-"""What a language model is measured by: its loss against the floor, and the texts it tells.
+"""What a language model is measured by: its loss against the floor, and the texts it generates.
 
 The floor is the entropy that the grammar booked for the very same stories, so what is left above it is what
 the model has yet to learn. Any causal language model will do, adapted or not.
@@ -94,7 +94,7 @@ def sample(
     max_new_tokens: int = 160,
     batch_size: int = 50,
 ) -> list[str]:
-    """`n` texts that `model` tells after `prompt`, which they begin with; the same seed tells the same texts.
+    """`n` texts that `model` generates, each beginning with `prompt`; the same seed gives the same texts.
 
     Draws from the model's own distribution at the given temperature, without top-k or top-p; temperature 0
     always takes the likeliest token. The global random state is left as it was.

@@ -86,7 +86,7 @@ def finetune(
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if history.status == "running":
         history.status = "finished" if history.step == settings.steps else "stopped"
-    recorder.tell(now=True)
+    recorder.report(now=True)
     result = Finetuned(trained, model, tokenizer, history)
     if output is not None and processes.is_main_process:
         with _quiet():

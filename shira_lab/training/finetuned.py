@@ -1,4 +1,4 @@
-"""A fine-tuned model: what it tells now, what it told before, and how to keep it."""
+"""A fine-tuned model: what it generates now, what it generated before, and how to keep it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,9 +40,9 @@ class Finetuned:
             yield self.base
 
     def before_and_after(self, prompt: str | None = None, seed: int = 0, temperature: float = 1.0) -> tuple[str, str]:
-        """What the model told before training and what it tells now, after the same prompt and with the same seed."""
+        """Two texts with the same prompt and seed: the model's before training, and its text now."""
         settings = self.history.settings
-        tell = partial(
+        generate = partial(
             sample,
             tokenizer=self.tokenizer,
             prompt=settings.prompt if prompt is None else prompt,
@@ -51,8 +51,8 @@ class Finetuned:
             max_new_tokens=settings.sample_tokens,
         )
         with self.before() as base:
-            before = tell(base)[0]
-        return before, tell(self.model)[0]
+            before = generate(base)[0]
+        return before, generate(self.model)[0]
 
     def save(self, folder: str | Path) -> None:
         """Write the adapter (PEFT's layout) or the whole model with its tokenizer, and ``history.json``.

@@ -1,8 +1,9 @@
 """The memory that a run will take at its peak, counted before it starts, and what fits where that is too much.
 
-The count is that of :mod:`shira_lab.analysis.costs` and :mod:`shira_lab.models.architectures.activations`, with what
-a run of :func:`~shira_lab.training.finetune.finetune` needs besides: what was learned last, kept aside; the loss over a
-large vocabulary; and the spectra of a few updates.
+:mod:`shira_lab.analysis.costs` counts parameters, gradients and moments,
+:mod:`shira_lab.models.architectures.activations` what the backward pass needs. A run of
+:func:`~shira_lab.training.finetune.finetune` adds a copy of what was learned at the last measurement, the loss over a
+large vocabulary, and the spectra of a few updates.
 """
 
 import copy
@@ -14,7 +15,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from shira_lab.adapters.targets import DEFAULT_TARGETS, find_targets
+from shira_lab.adapters.default_targets import DEFAULT_TARGETS
+from shira_lab.adapters.targets import find_targets
 from shira_lab.analysis.costs import ADAMW, FLOAT32, GRADIENT, SHIRA_PLACE, in_units
 from shira_lab.budget import Shape, num_params
 from shira_lab.errors import ShiraError
@@ -109,9 +111,10 @@ class Offer:
 class DoesNotFit(ShiraError):
     """There is not the memory for a run; ``reason`` says so in a sentence, and ``offers`` are what would fit."""
 
-    def __init__(self, told: Forecast, offers: Sequence[Offer]) -> None:
+    def __init__(self, too_large: Forecast, offers: Sequence[Offer]) -> None:
         self.offers = tuple(offers)
-        self.reason = f"There is not enough memory to train {told.settings.model} by {told.settings.label}: {told}."
+        run = too_large.settings
+        self.reason = f"There is not enough memory to train {run.model} by {run.label}: {too_large}."
         names = "; ".join(offer.name for offer in offers) or "nothing smaller of this model"
         super().__init__(f"{self.reason} What fits: {names}.")
 
@@ -122,11 +125,11 @@ def check_fits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, setti
     Raises:
         DoesNotFit: when there is not the memory for it; the message says what would fit.
     """
-    told = forecast(model, tokenizer, settings)
-    if told is None or told.fits:
-        return told
+    this = forecast(model, tokenizer, settings)
+    if this is None or this.fits:
+        return this
     embedded = [Offer("the embedded model", {"model": EMBEDDED})] if settings.model != EMBEDDED else []
-    raise DoesNotFit(told, [*_smaller(model, tokenizer, settings), *embedded])
+    raise DoesNotFit(this, [*_smaller(model, tokenizer, settings), *embedded])
 
 
 def _smaller(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Settings) -> list[Offer]:
@@ -149,9 +152,9 @@ def _smaller(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, setting
     for change in changes:
         other = dataclasses.replace(settings, **change)
         enough = any(offer.changes.items() <= change.items() for offer in offers)
-        told = forecast(model, tokenizer, other) if other != settings and not enough else None
-        if told is not None and told.fits:
-            offers.append(Offer(f"{_in_words(change)} (about {in_units(told.peak)})", change))
+        smaller = forecast(model, tokenizer, other) if other != settings and not enough else None
+        if smaller is not None and smaller.fits:
+            offers.append(Offer(f"{_in_words(change)} (about {in_units(smaller.peak)})", change))
     return offers
 
 
@@ -162,15 +165,15 @@ def _in_words(change: dict[str, Any]) -> str:
 
 
 def _trained(model: PreTrainedModel, settings: Settings, shapes: Sequence[Shape]) -> dict[str, int]:
-    """What each trained number takes: itself, its gradient, its moments, and its copy of the last measurement."""
+    """Bytes of the trainable parameters, their gradients and moments, and their copy of the last measurement."""
     if settings.method == "full":
-        numbers = sum(parameter.numel() for parameter in model.parameters())
+        count = sum(parameter.numel() for parameter in model.parameters())
         each = FLOAT32
     else:
-        numbers = sum(num_params(settings.r, shape) for shape in shapes)
+        count = sum(num_params(settings.r, shape) for shape in shapes)
         each = FLOAT32 + (SHIRA_PLACE + FLOAT32 if settings.method == "shira" else 0)
     names = {"trained": each, "gradients": GRADIENT, "optimizer": ADAMW, "kept aside": FLOAT32}
-    return {name: numbers * width for name, width in names.items()}
+    return {name: count * width for name, width in names.items()}
 
 
 def _activations(model: PreTrainedModel, settings: Settings, paths: Sequence[str], tokens: int) -> int:

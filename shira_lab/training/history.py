@@ -63,7 +63,7 @@ class RankPoint:
 
 @dataclass(frozen=True)
 class PicturePoint:
-    """The update of one layer's weight after ``step`` steps, seen from afar; see :mod:`shira_lab.training.overview`.
+    """A small picture of the update of one layer's weight after ``step`` steps; see :mod:`shira_lab.training.overview`.
 
     Attributes:
         layer: path of the layer in the model.
@@ -81,7 +81,7 @@ class PicturePoint:
 
 @dataclass(frozen=True)
 class SamplePoint:
-    """The text that the model tells after ``prompt``, which it begins with, after ``step`` steps."""
+    """The text that the model generates after ``step`` steps; it begins with ``prompt``."""
 
     step: int
     prompt: str
@@ -93,11 +93,11 @@ class History:
     """One run, as far as it has come. Points are in the order of their steps.
 
     Attributes:
-        settings: with nothing left open: the learning rate and the seed that were used.
-        trainable: trained numbers; ``parameters``: all numbers of the model without the adapter.
+        settings: of the run, with the learning rate and the seed that were used.
+        trainable: how many parameters are trainable; ``parameters``: how many the model has without the adapter.
         status: "diverged" when a loss or an update was not finite; ``message`` then says at which step and what to try.
         texts: what was trained on, in words.
-        controls: for each layer in ``ranks`` the same numbers for random values in place of the trained ones.
+        controls: for each layer in ``ranks`` the same measures, for random values in place of the learned ones.
         reference: held-out loss on the reference world, at the same steps as ``evals``; empty where none is followed.
     """
 
@@ -166,21 +166,8 @@ class History:
             StorageError: when fields are missing, unknown or of the wrong type.
         """
         try:
-            targets = content["settings"]["target_modules"]
-            targets = tuple(targets) if isinstance(targets, list) else targets
-            return cls(
-                **{
-                    **content,
-                    "settings": Settings(**{**content["settings"], "target_modules": targets}),
-                    "steps": [StepPoint(**point) for point in content["steps"]],
-                    "evals": [EvalPoint(**point) for point in content["evals"]],
-                    "ranks": [RankPoint(**point) for point in _with_tuples(content["ranks"])],
-                    "controls": [RankPoint(**point) for point in _with_tuples(content["controls"])],
-                    "pictures": [PicturePoint(**point) for point in _with_tuples(content["pictures"])],
-                    "samples": [SamplePoint(**point) for point in content["samples"]],
-                    "reference": [EvalPoint(**point) for point in content["reference"]],
-                }
-            )
+            lists = {name: [kind(**_tuples(point)) for point in content[name]] for name, kind in _POINTS.items()}
+            return cls(**{**content, "settings": Settings(**_tuples(content["settings"])), **lists})
         except (KeyError, TypeError) as error:
             raise StorageError(f"This is not the history of a run: {error}.") from None
 
@@ -202,6 +189,18 @@ class History:
         return cls.from_dict(read_json(Path(path)))
 
 
-def _with_tuples(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """JSON has lists only; the points have tuples."""
-    return [{name: tuple(v) if isinstance(v, list) else v for name, v in point.items()} for point in points]
+#: The lists of a history, and what they hold.
+_POINTS: dict[str, type] = {
+    "steps": StepPoint,
+    "evals": EvalPoint,
+    "ranks": RankPoint,
+    "controls": RankPoint,
+    "pictures": PicturePoint,
+    "samples": SamplePoint,
+    "reference": EvalPoint,
+}
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON has lists only; settings and points have tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}

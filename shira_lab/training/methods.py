@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from shira_lab.adapters.config import AdapterConfig, LoraConfig, ShiraConfig
+from shira_lab.adapters.config import AdapterConfig, ShiraConfig
+from shira_lab.adapters.lora_config import LoraConfig
 from shira_lab.adapters.model import PeftModel, get_peft_model
 from shira_lab.adapters.targets import find_targets
 from shira_lab.errors import AdapterError

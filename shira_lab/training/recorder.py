@@ -17,7 +17,7 @@ EVENT_SECONDS = 0.2  # shortest time between two events: redrawing more often th
 
 
 class Recorder(TrainerCallback):
-    """Records every step, measures every ``eval_every`` steps, and tells a listener.
+    """Records every step, measures every ``eval_every`` steps, and reports to a listener.
 
     What was learned is kept aside at each measurement. When a loss is not finite, training stops and that is put back.
 
@@ -63,10 +63,10 @@ class Recorder(TrainerCallback):
             control.should_training_stop = control.should_save = True
         if stopped or step == state.max_steps or step % self.history.settings.eval_every == 0:
             self._measure(step, control)
-        self.tell()
+        self.report()
         return control
 
-    def tell(self, now: bool = False) -> None:
+    def report(self, now: bool = False) -> None:
         """Call the listener, unless it was called a moment ago."""
         if self._on_event and (now or time.monotonic() - self._last_event >= EVENT_SECONDS):
             self._on_event(self.history)
@@ -88,7 +88,7 @@ class Recorder(TrainerCallback):
         self.history.pictures += pictures
         self.history.samples.append(self.probe.text(step))
         self._keep(step)
-        self.tell(now=True)
+        self.report(now=True)
 
     def _keep(self, step: int) -> None:
         self._kept, self._kept_step = [p.detach().clone() for p in self._parameters()], step

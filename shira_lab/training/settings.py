@@ -107,8 +107,8 @@ class Settings:
 
     # fmt: off
     model: str = field(default="embedded", metadata=about(
-        "a model: embedded, a folder, or a name on the hub", lab="control",
-        menu=(("embedded", "embedded"), ("facebook/opt-125m", "facebook/opt-125m"))))
+        "a model: embedded, smollm2-135m, a folder, a GGUF file, or a name on the hub", lab="control",
+        menu=tuple((name, name) for name in ("embedded", "smollm2-135m", "facebook/opt-125m"))))
     method: Method = field(default="shira", metadata=about(
         "how to train; full is all weights of the model", lab="control",
         menu=(("SHiRA", "shira"), ("LoRA", "lora"), ("full fine-tuning", "full"))))

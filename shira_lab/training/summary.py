@@ -20,7 +20,7 @@ def summary(history: History, saved_bytes: int) -> list[tuple[str, str]]:
         ("texts", history.texts),
         ("training", recipe(settings)),
         ("seed", f"{settings.seed}"),
-        ("trained numbers", f"{history.trainable:,} ({100 * history.trainable / history.parameters:.2f}%)"),
+        ("trainable parameters", f"{history.trainable:,} ({100 * history.trainable / history.parameters:.2f}%)"),
     ]
     if settings.method != "full":
         targets = settings.target_modules

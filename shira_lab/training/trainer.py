@@ -9,11 +9,12 @@ from torch import nn
 from transformers import PrinterCallback, TrainingArguments
 from transformers.trainer import TRAINING_ARGS_NAME
 
-from shira_lab.adapters.config import CONFIG_NAME, ShiraConfig
+from shira_lab.adapters.config import ShiraConfig
 from shira_lab.adapters.model import PeftModel
 from shira_lab.adapters.storage.files import read_json
+from shira_lab.adapters.storage.folder import CONFIG_NAME, find_files
+from shira_lab.adapters.storage.load import read_tensors
 from shira_lab.adapters.storage.state_dicts import set_peft_model_state_dict
-from shira_lab.adapters.storage.tensor_files import find_tensors, read_tensors
 from shira_lab.training.checkpoints import HISTORY_NAME
 from shira_lab.training.history import History
 
@@ -88,7 +89,7 @@ def restore_adapters(model: PeftModel, folder: Path) -> None:
     """
     for name, config in model.peft_config.items():
         place = folder if name == "default" else folder / name
-        set_peft_model_state_dict(model, read_tensors(find_tensors(place)), name)
+        set_peft_model_state_dict(model, read_tensors(find_files(place)[1]), name)
         if isinstance(config, ShiraConfig):
             config.random_seed = read_json(place / CONFIG_NAME).get("random_seed")
 

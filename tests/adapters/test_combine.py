@@ -12,7 +12,7 @@ from tiny import adapted, fill_randomly, layers, same_bits, snapshot, tiny_opt, 
 from torch import Tensor, nn
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_peft_model
-from shira_lab.adapters.combine import SparseDelta, combine
+from shira_lab.adapters.weighted import SparseDelta, combine
 from shira_lab.errors import AdapterError
 from shira_lab.masks.positions import random_positions
 
@@ -26,6 +26,11 @@ def deltas(*seeds: int, k: int = 40) -> list[SparseDelta]:
     return [
         SparseDelta(random_positions(SHAPE, k, seed), torch.randn(k, dtype=torch.float64)) for seed in seeds
     ]  # fmt: skip
+
+
+def as_matrix(delta: SparseDelta) -> Tensor:
+    flat = torch.zeros(SHAPE[0] * SHAPE[1], dtype=delta.values.dtype)
+    return flat.index_put((delta.positions,), delta.values).view(SHAPE)
 
 
 def logits(model: nn.Module) -> Tensor:
@@ -43,11 +48,11 @@ def test_linear_is_the_sum_of_dense_updates_rounded_once(seeds: list[int], seed:
     torch.manual_seed(seed)
     weights = torch.randn(len(seeds), dtype=torch.float64).tolist()
     parts = [SparseDelta(d.positions, d.values.float()) for d in deltas(*seeds)]
-    expected = sum(w * d.dense(SHAPE).double() for w, d in zip(weights, parts, strict=True))
+    expected = sum(w * as_matrix(d).double() for w, d in zip(weights, parts, strict=True))
     combined = combine(parts, weights)
-    torch.testing.assert_close(combined.dense(SHAPE), expected.float(), rtol=2e-7, atol=1e-14)
+    torch.testing.assert_close(as_matrix(combined), expected.float(), rtol=2e-7, atol=1e-14)
     if len(seeds) <= 2:  # the order of more terms may move the last bit of the float64 sum
-        assert torch.equal(combined.dense(SHAPE), expected.float())
+        assert torch.equal(as_matrix(combined), expected.float())
     assert torch.equal(combined.positions, torch.cat([d.positions for d in parts]).unique())
 
 
@@ -56,10 +61,10 @@ def test_linear_is_the_sum_of_dense_updates_rounded_once(seeds: list[int], seed:
 @pytest.mark.filterwarnings("ignore:The density")
 def test_magnitude_prune_is_pefts_on_dense_updates(seeds: tuple[int, ...], density: float) -> None:
     parts, weights = deltas(*seeds), [0.7, -1.5, 1.0][: len(seeds)]
-    dense = [d.dense(SHAPE) for d in parts]
+    dense = [as_matrix(d) for d in parts]
     expected = merge_utils.magnitude_prune(dense, torch.tensor(weights).double(), dense_density(40, density))
     ours = combine(parts, weights, "magnitude_prune", density)
-    torch.testing.assert_close(ours.dense(SHAPE), expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(as_matrix(ours), expected, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("seeds", [(0, 1), (0, 0), (0, 1, 0)])
@@ -68,10 +73,10 @@ def test_magnitude_prune_is_pefts_on_dense_updates(seeds: tuple[int, ...], densi
 @pytest.mark.filterwarnings("ignore:The density")
 def test_ties_is_pefts_on_dense_updates(seeds: tuple[int, ...], density: float, method: str) -> None:
     parts, weights = deltas(*seeds), [0.7, 1.5, 1.0][: len(seeds)]
-    dense = [d.dense(SHAPE) for d in parts]
+    dense = [as_matrix(d) for d in parts]
     expected = merge_utils.ties(dense, torch.tensor(weights).double(), dense_density(40, density), method)
     ours = combine(parts, weights, "ties", density, method)
-    torch.testing.assert_close(ours.dense(SHAPE), expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(as_matrix(ours), expected, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("seeds", [(0, 1), (0, 0)])
@@ -84,18 +89,18 @@ def test_dare_is_pefts_on_dense_updates_with_the_same_draws(
     ours = combine(parts, weights, method, density)  # type: ignore[arg-type]
     torch.manual_seed(3)
     draws = [
-        SparseDelta(d.positions, torch.bernoulli(torch.full_like(d.values, density))).dense(SHAPE) for d in parts
+        as_matrix(SparseDelta(d.positions, torch.bernoulli(torch.full_like(d.values, density)))) for d in parts
     ]  # fmt: skip
     monkeypatch.setattr(torch, "bernoulli", lambda _: draws.pop(0))
-    expected = getattr(merge_utils, method)([d.dense(SHAPE) for d in parts], torch.tensor(weights).double(), density)
-    torch.testing.assert_close(ours.dense(SHAPE), expected, rtol=1e-6, atol=0)
+    expected = getattr(merge_utils, method)([as_matrix(d) for d in parts], torch.tensor(weights).double(), density)
+    torch.testing.assert_close(as_matrix(ours), expected, rtol=1e-6, atol=0)
     assert not draws
 
 
 def test_dare_gives_the_linear_sum_on_average() -> None:
     parts, weights = deltas(0, 1), [1.0, 0.5]
-    draws = torch.stack([combine(parts, weights, "dare_linear", 0.5).dense(SHAPE) for _ in range(2000)])
-    expected = combine(parts, weights).dense(SHAPE)
+    draws = torch.stack([as_matrix(combine(parts, weights, "dare_linear", 0.5)) for _ in range(2000)])
+    expected = as_matrix(combine(parts, weights))
     error = (draws.mean(0) - expected).abs() / (draws.std(0) / 2000**0.5).clamp_min(1e-12)
     assert float(error.max()) < 5  # standard errors, of 108 entries
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_peft_model
 from shira_lab.adapters.storage.compact import _decode, _encode, _positions, pack, unpack
-from shira_lab.adapters.storage.tensor_files import COMPACT_NAME, WEIGHTS_NAME
+from shira_lab.adapters.storage.folder import COMPACT_NAME, WEIGHTS_NAME
 from shira_lab.budget import num_params
 from shira_lab.errors import StorageError
 from shira_lab.masks.positions import random_positions, to_indices

@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import save_file
 from shira_lab.cli import main
 from shira_lab.models.hub import load_model
-from shira_lab.adapters.storage.adapter import adapter_tensors
+from shira_lab.adapters.storage.save import adapter_tensors
 from shira_lab.training.finetune import finetune
 from shira_lab.training.settings import Settings
 

@@ -10,7 +10,8 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, WavLMConfig, WavLMModel
 
 from shira_lab import LoraConfig, ShiraConfig, get_peft_model
-from shira_lab.adapters.targets import DEFAULT_TARGETS, find_targets
+from shira_lab.adapters.default_targets import DEFAULT_TARGETS
+from shira_lab.adapters.targets import find_targets
 from shira_lab.errors import ConfigError
 
 SELECTIONS = [

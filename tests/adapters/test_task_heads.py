@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import shira_lab
 from shira_lab import ShiraConfig, TaskType, get_peft_model
-from shira_lab.adapters.modules_to_save import ModulesToSaveWrapper
+from shira_lab.layers.modules_to_save import ModulesToSaveWrapper
 
 SIZES = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
 

@@ -15,7 +15,8 @@ from tiny import adapted, mlp, run, same_bits, snapshot
 from torch import Tensor
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig
-from shira_lab.adapters.storage.tensor_files import COMPACT_NAME, PICKLE_NAME, WEIGHTS_NAME, read_tensors
+from shira_lab.adapters.storage.folder import COMPACT_NAME, PICKLE_NAME, WEIGHTS_NAME
+from shira_lab.adapters.storage.load import read_tensors
 from shira_lab.errors import StorageError
 
 SHIRA = ShiraConfig(r=2, target_modules=["lin0", "lin1"], random_seed=0)

@@ -146,6 +146,16 @@ def test_painting_with_the_mouse_redraws_the_mask(lesson: Lesson) -> None:
     )
 
 
+def test_on_a_small_screen_the_rank_is_in_view_while_painting(lesson: Lesson) -> None:
+    lesson.page.set_viewport_size({"width": 1024, "height": 640})
+    painter = app(lesson, "painter = MaskPainter")
+    sheet, ranks = painter.locator("canvas.shira-paint"), painter.get_by_text("A random delta here:")
+    sheet.scroll_into_view_if_needed()
+    expect(sheet).to_be_in_viewport(ratio=1)
+    expect(ranks).to_be_in_viewport(ratio=1)
+    lesson.page.set_viewport_size({"width": 1280, "height": 800})
+
+
 def test_a_stroke_that_begins_on_paint_erases(lesson: Lesson) -> None:
     painter = app(lesson, "painter = MaskPainter")
     sheet = painter.locator("canvas.shira-paint")

@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import ipywidgets
 import nbformat
 import pytest
 from lab_server import jupyter_lab
 from lesson import Lesson
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Locator, expect
+
+from shira_lab.course.widgets.still import Still
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -123,6 +126,14 @@ def test_a_page_that_is_reloaded_shows_what_the_kernel_knows(kept: Kept) -> None
     expect(kept.live("explorer").get_by_role("status")).to_contain_text("r(m + n) = 3 *")
 
 
+def test_on_a_small_screen_the_charts_of_a_run_stand_side_by_side(kept: Kept) -> None:
+    kept.lesson.page.set_viewport_size({"width": 1024, "height": 640})
+    boxes = [kept.live("lab").get_by_label(f"{what}:").bounding_box() for what in ("loss", "ranks")]
+    kept.lesson.page.set_viewport_size({"width": 1280, "height": 800})
+    left, right = boxes
+    assert left and right and left["y"] == right["y"] and left["x"] + left["width"] <= right["x"]
+
+
 def test_an_app_whose_kernel_was_restarted_says_how_to_go_on(kept: Kept) -> None:
     kept.kernel("Restart Kernel…")
     kept.lesson.page.locator(".jp-Dialog .jp-mod-accept").click()
@@ -142,3 +153,13 @@ def test_the_next_day_the_last_pictures_and_texts_are_there(kept: Kept) -> None:
     expect(kept.cell("verdict")).to_contain_text("Well done!")
     expect(kept.still("answer")).to_contain_text("You predicted: few.")
     expect(kept.lesson.page.get_by_text("model not found").locator("visible=true")).to_have_count(0)
+
+
+def test_beside_a_live_view_in_vs_code_the_still_hides(kept: Kept) -> None:
+    html = Still(ipywidgets.Label("seen"), lambda: "").bundle()["text/html"]
+    live = '<div class="output_container"><div class="jupyter-widgets">live</div></div>'
+    for view, visible in ((live, False), ("", True)):
+        kept.lesson.page.set_content(
+            f'<div class="cell_container"><div class="output_container">{html}</div>{view}</div>'
+        )
+        expect(kept.lesson.page.get_by_text("seen")).to_be_visible(visible=visible)

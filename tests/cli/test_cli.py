@@ -60,7 +60,7 @@ def test_the_summary_shows_what_the_history_holds(
     rows = dict(re.findall(r"^(\w[\w ]*?) {2,}(.*)$", out, re.MULTILINE))
     assert rows["method"] == "LoRA, r=2"
     assert rows["layers"] == "q_proj v_proj"
-    assert rows["trained numbers"].startswith(f"{history.trainable:,} (")
+    assert rows["trainable parameters"].startswith(f"{history.trainable:,} (")
     assert history.trainable == 2 * 2 * 2 * (16 + 16)  # layers x targets x r(m + n)
     first, last = history.evals[0], history.evals[-1]
     assert rows["excess"] == f"{first.excess:.3f} before, {last.excess:.3f} after"
@@ -93,10 +93,10 @@ def test_the_whole_model_can_be_tuned_too(model: Path, tmp_path: Path, capsys: p
 
 
 def test_a_run_can_be_told_from(model: Path, finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tell = ["tell", "--model", str(model), "--seed", "3"]
-    assert main(tell) == 0
+    generate = ["generate", "--model", str(model), "--seed", "3"]
+    assert main(generate) == 0
     base = capsys.readouterr().out
-    assert main([*tell, "--adapter", str(finished)]) == 0
+    assert main([*generate, "--adapter", str(finished)]) == 0
     adapted = capsys.readouterr().out
     assert base.startswith("Once there was") and adapted.startswith("Once there was")
     assert base != adapted
@@ -172,11 +172,11 @@ def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(
     assert "`steps` should be a positive integer; got 0." in refusal(capsys, *finetune, "--steps", "0")
     assert "Target modules ['q_prj'] not found" in refusal(capsys, *finetune, "--targets", "q_prj")
     assert "no checkpoint" in refusal(capsys, *finetune, "--resume")
-    assert "adapter_config.json" in refusal(capsys, "tell", "--model", model, "--adapter", tmp_path)
+    assert "adapter_config.json" in refusal(capsys, "generate", "--model", model, "--adapter", tmp_path)
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("command", [[], ["lab"], ["finetune"], ["tell"], ["fuse"], ["inspect"]])
+@pytest.mark.parametrize("command", [[], ["lab"], ["finetune"], ["generate"], ["fuse"], ["inspect"]])
 def test_help_is_there_for_every_command(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as leaving:
         main([*command, "--help"])

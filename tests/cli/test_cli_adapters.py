@@ -75,7 +75,7 @@ def test_inspect_shows_what_adapters_are(saved: Path, capsys: pytest.CaptureFixt
     assert found["method"] == ["SHiRA, r=2", "SHiRA, r=2", "LoRA, r=2, lora_alpha=4"]
     assert found["mask"][:1] == ["random, seed 0"]
     assert found["layers"] == ["4", "4", "4"]
-    assert found["trained numbers"] == ["256", "256", "256"]
+    assert found["trainable parameters"] == ["256", "256", "256"]
     assert found["density"] == ["25.00%"] * 3
     assert found["targets"] == ["q_proj v_proj"] * 3
     assert found["rank"][2] == "2.0 of 16" and float(found["rank"][0].split()[0]) > 8

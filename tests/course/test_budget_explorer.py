@@ -13,8 +13,9 @@ from transformers import FalconConfig
 from shira_lab.analysis.costs import Cost, in_units
 from shira_lab.budget import max_r
 from shira_lab.course.figures import costs_in_words, costs_svg
+from shira_lab.course.tables import Table, as_html, as_text
 from shira_lab.course.widgets import BudgetExplorer
-from shira_lab.course.widgets.cost_tables import as_html, as_text, cost_rows, layer_rows
+from shira_lab.course.widgets.cost_tables import cost_rows, layer_rows
 from shira_lab.errors import ConfigError, ShiraError
 from shira_lab.models.architectures import GROUPS, find_architecture, known_models
 
@@ -234,3 +235,5 @@ def test_tables_are_aligned_as_text_and_have_headers_as_html() -> None:
     html = as_html([("", "<one>"), ("a", "2")], "What & why")
     assert html.count('scope="col"') == 2 and html.count('scope="row"') == 1
     assert "&lt;one&gt;" in html and "What &amp; why" in html
+    assert Table(rows)._repr_mimebundle_() == {"text/html": as_html(rows), "text/plain": as_text(rows)}
+    assert "<caption" not in as_html(rows)

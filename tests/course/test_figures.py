@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -203,6 +204,14 @@ def test_a_displayed_figure_offers_no_upload_and_reads_as_a_line_of_text(monkeyp
         "Figure: Loss of SHiRA magnitude, r=8 (training loss; held-out loss; entropy floor)"
     )
     assert "image/png" not in bundle
+
+
+def test_the_picture_of_a_displayed_figure_has_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    displayed: list[dict[str, Any]] = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **options: displayed.append(options["metadata"]))
+    figure = loss_figure(a_run())
+    figure._ipython_display_()
+    assert displayed == [{"image/png": {"alt": figure.alt}}]
 
 
 def test_figures_need_neither_widgets_nor_transformers() -> None:

@@ -10,7 +10,7 @@ import torch
 from tiny import MLP, fill_randomly
 
 from shira_lab import PeftModel, ShiraConfig
-from shira_lab.adapters.config import LoraConfig
+from shira_lab.adapters.lora_config import LoraConfig
 from shira_lab.adapters.shelf import AdapterShelf
 from shira_lab.analysis.inspection import adapter_interference
 from shira_lab.analysis.interference import total

@@ -65,11 +65,15 @@ def test_the_density_follows_r(model: nn.Module) -> None:
     assert app._panel.density.value != before
 
 
-def test_a_mask_that_cannot_be_drawn_leaves_no_bars_of_the_one_before(model: nn.Module) -> None:
+def test_beside_a_mask_that_cannot_be_drawn_the_one_before_stays_faded_with_the_reason(model: nn.Module) -> None:
     app = MaskExplorer(model, r=1)
+    mask, before = app._panel.mask, app._panel.mask.bits
     app.mask_type = "gradient"
-    assert "ranks positions by a gradient" in said(app)
-    assert not any(app._panel.mask.bits) and app._panel.mask.rows == app._panel.mask.empty_columns == b""
+    assert "ranks positions by a gradient" in said(app) and said(app) in app._panel.density.value
+    assert mask.bits == before and mask.faded and mask.alt.startswith("As it was before: Mask of a 64 x 48 weight")
+    assert "opacity" in mask.still() and app._panel.facts.value == "" and app._panel.spectrum.curves == []
+    app.mask_type = "struct"
+    assert mask.bits != before and not mask.faded and "before" not in mask.alt + mask.caption
 
 
 # ---- two masks ------------------------------------------------------------------------------------------------------
@@ -213,7 +217,7 @@ def test_clear_takes_the_paint_away(painter: MaskPainter) -> None:
     blank = painter._panel.mask.bits
     painter.paint(DIAGONAL)
     assert painter.controls["drawing"].value
-    easel = painter.view.children[2].children[0]
+    easel = painter.view.children[-1].children[0]
     easel.children[1].click()
     assert not painter.cells.any() and painter.controls["drawing"].value == "" and painter._panel.mask.bits == blank
 

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from shira_lab.analysis.spectrum import spectrum
+from shira_lab.course.figures import mask_profile
+from shira_lab.course.figures.margins import mask_and_margins_png
 from shira_lab.course.widgets import MaskExplorer
 from shira_lab.course.widgets.choice_pictures import LayerBars, ShareCurves
 from shira_lab.course.widgets.controls import Slider, dropdown
@@ -30,7 +32,7 @@ PNG = "data:image/png;base64,iVBORw0KGgo"
         (ipywidgets.Button(description="Run"), ""),
         (ipywidgets.HTML("<b>kept</b>"), "<div><b>kept</b></div>"),
         (ipywidgets.HTML("gone", layout={"display": "none"}), ""),
-        (ipywidgets.VBox([ipywidgets.Label("1 < 2"), ipywidgets.Label("3")]), "1 &lt; 23"),
+        (ipywidgets.VBox([ipywidgets.Label("1 < 2"), ipywidgets.Label("3")]), "<div>1 &lt; 23</div>"),
         (ipywidgets.Tab([ipywidgets.Label("one"), ipywidgets.Label("two")], selected_index=1), "two"),
     ],
 )
@@ -79,6 +81,40 @@ def test_the_still_follows_the_view_until_it_is_closed(monkeypatch: pytest.Monke
     asyncio.run(move())
     first, view, last = shown
     assert HINT in first and "r(m + n) = 2 *" in first and view == "view" and "r(m + n) = 4 *" in last
+
+
+def test_at_the_end_of_a_cell_the_still_has_what_its_view_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    for name in ("display", "update_display"):
+        monkeypatch.setattr(f"IPython.display.{name}", lambda data, **_: shown.append(data.get("text/html", "view")))
+
+    async def a_cell() -> None:
+        app = MaskExplorer(nn.Sequential(nn.Linear(48, 64)), r=2)
+        app._ipython_display_()
+        app._still.catch_up()
+        app._still.catch_up()
+        app.close()
+
+    asyncio.run(a_cell())
+    first, _, complete = shown
+    assert "rank of a random delta" not in first and "rank of a random delta" in complete
+
+
+def test_the_bars_along_a_mask_are_in_its_still() -> None:
+    mask = MaskCanvas()
+    mask.show(torch.tensor([0, 5]), (3, 4), mask_profile([0, 5], (3, 4)))
+    png = b64decode(mask.still().split("base64,")[1].split('"')[0])
+    assert png == mask_and_margins_png([0, 5], (3, 4))
+
+
+def test_pictures_beside_each_other_stay_together() -> None:
+    one, two, three = (ipywidgets.Label(name) for name in ("one", "two", "three"))
+    html = as_html(ipywidgets.Box([one, ipywidgets.VBox([two, three])]))
+    assert html.endswith('">one<div>twothree</div></div>')
+
+
+def test_a_drawing_keeps_its_room_as_an_image() -> None:
+    assert 'style="max-width:100%;flex:1 1 340px"' in as_html(ipywidgets.HTML('<svg style="flex:1 1 340px"></svg>'))
 
 
 def test_a_still_without_a_hint_has_none() -> None:

@@ -73,7 +73,7 @@ def test_the_mask_has_the_exact_budget_and_says_so(explorer: MaskExplorer) -> No
 
 def test_the_facts_name_ranks_and_empty_rows(explorer: MaskExplorer) -> None:
     facts = text_of(explorer._panel.facts.value)
-    assert f"{explorer.spectrum.rank} of 48 (LoRA with as many numbers: 4)" in facts
+    assert f"{explorer.spectrum.rank} of 48 (LoRA with as many parameters: 4)" in facts
     assert f"{explorer.profile.empty_rows} of 64" in facts
 
 
@@ -198,7 +198,7 @@ def test_singular_values_come_after_the_mask_and_belong_to_the_last_move(
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)
         assert len(app._panel.spectrum.values) == 4 * app.spectrum.rank
-        assert f"LoRA with as many numbers: {app.r}" in app._panel.facts.value
+        assert f"LoRA with as many parameters: {app.r}" in app._panel.facts.value
         return at_once, app._panel.spectrum.values
 
     at_once, later = asyncio.run(move())

@@ -27,6 +27,7 @@ def through_numpy(values: nn.Parameter) -> None:
 WRITES: dict[str, Callable[[nn.Parameter], object]] = {
     "fused AdamW": fused_adamw,
     ".data": lambda values: values.data.add_(1),
+    "other data": lambda values: setattr(values, "data", values.detach() + 1),
     "numpy": through_numpy,
     "no_grad": lambda values: values.detach().add_(1),
 }

@@ -12,9 +12,11 @@ import torch.multiprocessing
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import parametrizations, prune, weight_norm
+from transformers.pytorch_utils import Conv1D
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_peft_model
 from shira_lab.errors import AdapterError
+from shira_lab.layers import product
 from shira_lab.layers.product import which_way
 
 X = torch.linspace(-1, 1, 60).view(5, 12)
@@ -302,7 +304,7 @@ def test_a_scale_that_a_merged_weight_cannot_hold_changes_no_layer(config: Shira
         assert torch.equal(layer.weight, weight) and layer.get_adapter("default").scale == 1.0
 
 
-def test_one_place_decides_how_the_product_is_computed() -> None:
+def test_one_place_decides_how_the_product_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     def way(base: nn.Module, x: Tensor = X) -> str:
         model = adapted(base, CONFIGS[0])
         return which_way(layer_of(model).base_layer, [layer_of(model).get_adapter("default")], x)
@@ -319,3 +321,29 @@ def test_one_place_decides_how_the_product_is_computed() -> None:
     with torch.no_grad():
         assert way(nn.Linear(120, 90), torch.ones(1, 120)) == "few tokens"
         assert way(nn.Linear(120, 90), torch.ones(500, 120)) == "sparse"
+        with monkeypatch.context() as patch:
+            patch.setattr(product, "SPARSE_ROWS", False)
+            assert way(nn.Linear(120, 90), torch.ones(1, 120)) == "sparse"
+    model = adapted(nn.Linear(120, 90), CONFIGS[0])
+    layer = layer_of(model)
+    model.requires_grad_(False)  # as `from_pretrained` leaves it: nobody asks for a gradient, also without `no_grad`
+    assert which_way(layer.base_layer, [layer.get_adapter("default")], torch.ones(1, 120)) == "few tokens"
+
+
+@pytest.mark.parametrize("tokens", [(1, 1), (1,), (), (2, 3)])
+@pytest.mark.parametrize("base", [nn.Linear(120, 90), Conv1D(90, 120)], ids=["Linear", "Conv1D"])
+@pytest.mark.filterwarnings("ignore:`fan_in_fan_out` is set to True")
+def test_few_tokens_get_what_many_get(base: nn.Module, tokens: tuple[int, ...]) -> None:
+    model = adapted(copy.deepcopy(base), CONFIGS[0])
+    model.add_adapter("second", ShiraConfig(r=1, target_modules=["lin"], random_seed=7, init_weights=False))
+    model.base_model.set_adapter(["default", "second"])
+    model.set_scale("second", -2.0)
+    x = torch.linspace(-1, 1, 500 * 120).view(500, 120)
+    few = x[: torch.Size(tokens).numel()].view(*tokens, 120)
+    with torch.no_grad():
+        many = model(x)[: torch.Size(tokens).numel()].view(*tokens, 90)
+        torch.testing.assert_close(model(few), many)
+        model.set_mask("default", CONFIGS[0].copy(random_seed=3))
+        again = model(x)[: torch.Size(tokens).numel()].view(*tokens, 90)
+        assert not torch.allclose(again, many)
+        torch.testing.assert_close(model(few), again)

@@ -16,7 +16,8 @@ from shira_lab.course.masks.choices import SCORES
 from shira_lab.errors import ConfigError, MaskError
 from shira_lab.masks import positions as positions_module
 from shira_lab.masks import shuffle
-from shira_lab.masks.positions import _probable_lower_bound, from_indices
+from shira_lab.masks.positions import from_indices
+from shira_lab.masks.scores import _probable_lower_bound
 
 TYPES = masks.mask_types()
 NESTED = ("random", "magnitude", "gradient", "snip", "struct", "smallest", "wanda", "columns", "gradient_block")

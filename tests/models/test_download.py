@@ -288,7 +288,7 @@ def test_the_lab_downloads_when_it_runs_and_says_what_went_wrong(hub: LoopbackHu
 def test_the_command_line_says_one_sentence(hub: LoopbackHub, capsys: pytest.CaptureFixture[str]) -> None:
     hub.status = 500
     began = time.monotonic()
-    assert main(["tell", "--model", NAME]) == 2
+    assert main(["generate", "--model", NAME]) == 2
     assert time.monotonic() - began < 10
     said = capsys.readouterr()
     assert said.out == "" and said.err.count("\n") == 1 and "Traceback" not in said.err

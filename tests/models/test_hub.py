@@ -20,7 +20,10 @@ from shira_lab.errors import ShiraError
 from shira_lab.models import download, hub
 from shira_lab.models.hub import load_model
 
-INSTEAD = "Use the folder of a saved model, or 'embedded', the model inside the package, which needs no network."
+INSTEAD = (
+    "What needs no network: 'embedded', the model inside the package; 'smollm2-135m', which another package brings; "
+    "the folder of a saved model."
+)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tiny_lm import tiny_lm, tokenizer
 from transformers import OPTForCausalLM
 
 from shira_lab import PeftModel, ShiraConfig, get_peft_model
-from shira_lab.adapters.storage.adapter import adapter_tensors
+from shira_lab.adapters.storage.save import adapter_tensors
 from shira_lab.analysis.spectrum import spectrum
 from shira_lab.errors import AdapterError, ConfigError, ShiraError, StorageError
 from shira_lab.models.hub import load_model
@@ -223,7 +223,7 @@ def test_a_run_that_diverges_says_so_and_keeps_the_last_good_values(
             good.update({name: parameter.detach().clone() for name, parameter in trained.items()})
             next(iter(trained.values())).data.fill_(float("nan"))
 
-    monkeypatch.setattr(Recorder, "tell", poison)
+    monkeypatch.setattr(Recorder, "report", poison)
     settings = dataclasses.replace(SHORT, method=method, steps=6, learning_rate=0.03)
     finetuned = run(settings, output_dir=tmp_path)
     assert finetuned.history.status == "diverged"

@@ -1,4 +1,4 @@
-"""What a run needs is told before it starts; where there is not the memory, what fits is offered instead."""
+"""What a run needs is known before it starts; where there is not the memory, what fits is offered instead."""
 
 from pathlib import Path
 
@@ -18,9 +18,9 @@ SHORT = Settings(model="tiny", steps=2, batch_size=4, eval_every=2, eval_stories
 
 
 def needs(**changes: object) -> module.Forecast:
-    told = forecast(tiny_lm(), tokenizer(), Settings(**{**vars(SHORT), **changes}))
-    assert told is not None
-    return told
+    found = forecast(tiny_lm(), tokenizer(), Settings(**{**vars(SHORT), **changes}))
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize("method", ["shira", "lora", "full"])

@@ -28,7 +28,7 @@ def test_each_text_is_told_in_one_way_and_its_nats_are_booked_exactly(world: Wor
     for story in world.stories(15):
         (nats,) = world.derivations(story.text)
         assert nats == pytest.approx(story.nats, abs=1e-9)
-        assert not world.tells(story.text + " The end.")
+        assert not world.derives(story.text + " The end.")
 
 
 def test_a_program_with_two_ways_to_one_text_is_found_out() -> None:

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from shira_lab.adapters.config import AdapterConfig, LoraConfig, ShiraConfig
-from shira_lab.adapters.storage.folder import CARD_NAME, find_files, read_config
-from shira_lab.adapters.storage.tensor_files import COMPACT_NAME
+from shira_lab.adapters.config import AdapterConfig, ShiraConfig
+from shira_lab.adapters.lora_config import LoraConfig
+from shira_lab.adapters.storage.folder import CARD_NAME, COMPACT_NAME, find_files
 from shira_lab.errors import ShiraError
 
 _TEXT = """---
@@ -62,7 +62,10 @@ def card(config: AdapterConfig, file: str) -> str:
 def may_write_card(folder: Path) -> bool:
     """Whether ``folder`` has no card, or the one of the adapter that is there."""
     path = folder / CARD_NAME
+    if not path.exists():
+        return True
     try:
-        return not path.exists() or path.read_text("utf-8") == card(read_config(folder), find_files(folder)[1].name)
+        config, file = AdapterConfig.from_pretrained(folder), find_files(folder)[1].name
+        return path.read_text("utf-8") == card(config, file)
     except (ShiraError, OSError, ValueError):
         return False

@@ -13,17 +13,35 @@ read in the old one's stead. Reading changes nothing; the next save tidies up.
 
 import contextlib
 import hashlib
+import io
 import os
 import re
 from pathlib import Path
 
-from shira_lab.adapters.config import CONFIG_NAME, AdapterConfig
-from shira_lab.adapters.storage.files import read_json, sync_folder, write_beside, writing
-from shira_lab.adapters.storage.tensor_files import TENSOR_FILES, find_tensors
+import safetensors.torch
+import torch
+from torch import Tensor
 
+from shira_lab.adapters.storage.files import sync_folder, write_beside, writing
+
+WEIGHTS_NAME = "adapter_model.safetensors"
+COMPACT_NAME = "adapter_compact.safetensors"
+PICKLE_NAME = "adapter_model.bin"
+#: In the order in which they are looked for; an adapter has one of them.
+TENSOR_FILES = (WEIGHTS_NAME, COMPACT_NAME, PICKLE_NAME)
+CONFIG_NAME = "adapter_config.json"
 CARD_NAME = "README.md"
 _WAITING = re.compile(rf"\.{re.escape(CONFIG_NAME)}\.([0-9a-f]{{64}})")
 _LEFT_OVER = re.compile(rf"\.({'|'.join(map(re.escape, (CARD_NAME, CONFIG_NAME, *TENSOR_FILES)))})\..+")
+
+
+def encode(tensors: dict[str, Tensor], name: str) -> bytes:
+    """The content of a file of this name with these tensors."""
+    if name != PICKLE_NAME:
+        return safetensors.torch.save(tensors, metadata={"format": "pt"})
+    buffer = io.BytesIO()
+    torch.save(tensors, buffer)
+    return buffer.getvalue()
 
 
 def write_folder(folder: Path, file: str, tensors: bytes, config: bytes) -> None:
@@ -62,13 +80,5 @@ def find_files(folder: Path) -> tuple[Path, Path]:
             config = waiting.get(hashlib.file_digest(file, "sha256").hexdigest())
         if config:
             return config, tensors
-    return folder / CONFIG_NAME, find_tensors(folder)
-
-
-def read_config(folder: Path) -> AdapterConfig:
-    """The config of the adapter in ``folder``.
-
-    Raises:
-        StorageError, ConfigError: when there is none that can be read.
-    """
-    return AdapterConfig.from_dict(read_json(find_files(folder)[0]))
+    found = next((name for name in TENSOR_FILES if (folder / name).exists()), WEIGHTS_NAME)
+    return folder / CONFIG_NAME, folder / found

@@ -5,14 +5,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from shira_lab.adapters.model import PeftModel
-from shira_lab.adapters.storage.adapter import (
-    PREFIX,
-    Expected,
-    LoadResult,
-    adapter_tensors,
-    check_tensors,
-    fill_adapter,
-)
+from shira_lab.adapters.storage.load import Expected, LoadResult, check_tensors, fill_adapter
+from shira_lab.adapters.storage.save import PREFIX, adapter_tensors
 from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.adapters.unknown import refuse_unknown
 from shira_lab.errors import AdapterError, expect
@@ -30,7 +24,10 @@ def get_peft_model_state_dict(model: nn.Module, adapter_name: str = "default", *
     Raises:
         AdapterError: when there is no such adapter.
     """
-    refuse_unknown("get_peft_model_state_dict", others, "Leave it out: the adapter's tensors are given.", AdapterError)
+    if others:
+        refuse_unknown(
+            "get_peft_model_state_dict", others, "Leave it out: the adapter's tensors are given.", AdapterError
+        )
     tree, prefix = _tree(model)
     tensors = adapter_tensors(tree, adapter_name)
     if not tensors:
@@ -50,7 +47,8 @@ def set_peft_model_state_dict(
         AdapterError: when there is no such adapter, or it is merged.
         StorageError: when a tensor is missing, is not expected or does not fit; nothing has changed then.
     """
-    refuse_unknown("set_peft_model_state_dict", others, "Leave it out: every tensor has to fit.", AdapterError)
+    if others:
+        refuse_unknown("set_peft_model_state_dict", others, "Leave it out: every tensor has to fit.", AdapterError)
     _check_state_dict(peft_model_state_dict)
     current = get_peft_model_state_dict(model, adapter_name)
     tree, prefix = _tree(model)

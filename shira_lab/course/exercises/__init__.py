@@ -1,5 +1,6 @@
 """The exercises of the lessons: ``check(your_function)`` finds the one that your function is named after."""
 
+from shira_lab.course import progress
 from shira_lab.course.exercises.beats_random import BEATS_RANDOM
 from shira_lab.course.exercises.block import BLOCK
 from shira_lab.course.exercises.budgets import LARGEST_R
@@ -27,6 +28,7 @@ from shira_lab.course.exercises.own_text import OWN_TEXT
 from shira_lab.course.exercises.planner import PLAN
 from shira_lab.course.exercises.rank import RANK_BOUND, REPAIRED_MAGNITUDE
 from shira_lab.course.exercises.scales import BEST_SCALES
+from shira_lab.course.exercises.shown import are_shown
 from shira_lab.course.exercises.smallest_r import SMALLEST_R
 from shira_lab.course.exercises.speed import SAMPLED_GRADIENT
 from shira_lab.course.exercises.start_here import FULL_RANK
@@ -35,7 +37,7 @@ from shira_lab.course.exercises.sure_rank import ALWAYS_FULL_RANK, FEWEST
 from shira_lab.course.exercises.timing import FAIR_RATIO
 from shira_lab.errors import ShiraError
 
-__all__ = ["EXERCISES", "Exercise", "Verdict", "check", "mine_or_solution", "solution"]
+__all__ = ["EXERCISES", "Exercise", "Verdict", "check", "judge", "mine_or_solution", "solution"]
 
 #: All exercises by name, in the order of the lessons.
 EXERCISES = {
@@ -89,10 +91,21 @@ class Code(str):
 
 
 def check(answer: Solution) -> Verdict:
-    """What the exercise's check says of your function; an error that your function raises is a finding, too.
+    """What the exercise's check says of your function, kept in your progress.
 
     Raises:
         ShiraError: when no exercise asks for a function of this name.
+    """
+    verdict = judge(answer)
+    progress.keep_check(answer.__name__, verdict.passed, verdict.message)
+    return verdict
+
+
+def judge(answer: Solution) -> Verdict:
+    """What :func:`check` says, kept nowhere; an error that the function raises is a finding, too.
+
+    Raises:
+        ShiraError: as :func:`check`.
     """
     exercise = _find(getattr(answer, "__name__", repr(answer)))
     try:
@@ -102,8 +115,15 @@ def check(answer: Solution) -> Verdict:
 
 
 def solution(name: str) -> Code:
-    """The solution of the exercise whose function has this name."""
-    return Code(_find(name).answer)
+    """The solution of the exercise whose function has this name.
+
+    Raises:
+        ShiraError: no exercise has this name, or solutions are kept back here.
+    """
+    exercise = _find(name)
+    if not are_shown():
+        raise ShiraError(f"The solution of {name} is kept back here; `check({name})` says what is probably wrong.")
+    return Code(exercise.answer)
 
 
 def mine_or_solution(answer: Solution) -> Solution:
@@ -113,11 +133,12 @@ def mine_or_solution(answer: Solution) -> Solution:
         ShiraError: as :func:`check`.
     """
     exercise = _find(getattr(answer, "__name__", repr(answer)))
-    if check(answer).passed:
+    if judge(answer).passed:
         print(f"On with your {exercise.name}.")
         return answer
-    print(f"On with the solution of {exercise.name}; `solution({exercise.name!r})` shows it.")
-    return exercise.made_among(names_of(answer))
+    shown = are_shown()
+    print(f"On with the solution of {exercise.name}" + (f"; `solution({exercise.name!r})` shows it." if shown else "."))
+    return exercise.made_among(names_of(answer), readable=shown)
 
 
 def _find(name: str) -> Exercise:

@@ -6,7 +6,8 @@ from torch import Tensor
 from shira_lab.analysis.overlap import common
 from shira_lab.course.exercises.exercise import Exercise, Solution, Verdict
 from shira_lab.course.exercises.looking import mask_picture
-from shira_lab.masks.positions import to_mask, top_positions
+from shira_lab.masks.positions import to_mask
+from shira_lab.masks.scores import top_positions
 
 TRIALS = ((16, 24, 40), (6, 6, 4), (5, 40, 60))  # m, n, k
 

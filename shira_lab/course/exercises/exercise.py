@@ -94,10 +94,11 @@ class Exercise:
         """The code of the solution."""
         return "\n".join(re.sub(r"\s*# stub: .*", "", line) for line in self._source().splitlines())
 
-    def made_among(self, names: dict[str, Any]) -> Solution:
-        """The solution, made anew by code that finds its other names here, and can be read by a debugger."""
+    def made_among(self, names: dict[str, Any], readable: bool = True) -> Solution:
+        """The solution, made anew by code that finds its other names here; a debugger can read it where it may."""
         file = f"<solution of {self.name}>"
-        linecache.cache[file] = (len(self.answer), None, self.answer.splitlines(keepends=True), file)
+        if readable:
+            linecache.cache[file] = (len(self.answer), None, self.answer.splitlines(keepends=True), file)
         made: dict[str, Solution] = {}
         exec(compile(self.answer, file, "exec"), names, made)
         return made[self.name]

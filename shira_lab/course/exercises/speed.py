@@ -22,7 +22,7 @@ SHAPES = ((8, 6), (40, 70), (96, 128))
 TOKENS = 5
 
 
-class _Largest(TorchDispatchMode):
+class Largest(TorchDispatchMode):
     """Notes the size of the largest tensor that is made inside."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ def _check(answer: Solution) -> Verdict:
         g, x = (torch.randn(TOKENS, side, generator=generator, dtype=torch.float64) for side in (m, n))
         positions = torch.randperm(m * n, generator=generator)[: m * n // 50 + 2].sort().values
         expected = (g.t() @ x).flatten()[positions]
-        with _Largest() as largest:
+        with Largest() as largest:
             found = answer(g, x, positions)
         if not isinstance(found, Tensor) or found.shape != expected.shape:
             got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__

@@ -40,15 +40,20 @@ def mask_and_margins_png(positions: ArrayLike, shape: Shape, drawing: ArrayLike 
     Right of it a bar for each row, below it one for each column, as long as the row or column has entries; a row or
     column without any is marked over the whole length. Left of it, if given, the ``drawing`` (a, b) that it comes from.
     """
-    pixels, profile = mask_pixels(positions, shape, VIEW_PIXELS), mask_profile(positions, shape)
-    side = pooling(shape, VIEW_PIXELS)
+    profile, side = mask_profile(positions, shape), pooling(shape, VIEW_PIXELS)
+    bars = Bars.of(profile.rows, side), Bars.of(profile.columns, side)
+    return with_margins_png(mask_pixels(positions, shape, VIEW_PIXELS), *bars, drawing)
+
+
+def with_margins_png(pixels: NDArray[np.bool_], rows: Bars, columns: Bars, drawing: ArrayLike | None = None) -> bytes:
+    """:func:`mask_and_margins_png` of the mask's pixels, with the bars of their rows and columns."""
     mask = _page(pixels)
     scale = len(mask) // len(pixels)
     height, width = mask.shape
     page = np.full((height + GAP + DEPTH, width + GAP + DEPTH), _WHITE, dtype=np.uint8)
     page[:height, :width] = mask
-    page[:height, width + GAP :] = _strip(Bars.of(profile.rows, side)).repeat(scale, axis=0)
-    page[height + GAP :, :width] = _strip(Bars.of(profile.columns, side)).repeat(scale, axis=0).T
+    page[:height, width + GAP :] = _strip(rows).repeat(scale, axis=0)
+    page[height + GAP :, :width] = _strip(columns).repeat(scale, axis=0).T
     if drawing is not None:
         page = _beside(_page(np.asarray(drawing)), page)
     return palette_png(page, [rgb(colour) for colour in _COLOURS])

@@ -33,6 +33,7 @@ LOOKS = {
     "smallest": Look("#999933", "triangle-down"),
     "lift": Look("#882255", "bowtie"),
     "columns": Look("#44AA99", "hexagram"),
+    "wanda": Look("#CC6677", "octagon"),
     CONTROL: Look(GREY, "circle"),
 }
 _BY_COLOUR = {look.colour: look for look in LOOKS.values()}

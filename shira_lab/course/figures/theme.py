@@ -60,7 +60,7 @@ class Figure(go.Figure):
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        display(self._repr_mimebundle_(), raw=True)
+        display(self._repr_mimebundle_(), raw=True, metadata={"image/png": {"alt": self.alt}})
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         bundle = {PLOTLY: {**self.to_plotly_json(), "config": CONFIG}, "text/plain": self.alt}

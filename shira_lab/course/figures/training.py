@@ -68,7 +68,7 @@ def _level(history: History, measure: str) -> Curve:
 
 
 def training_svg(history: History) -> str:
-    """:func:`training_figure` as two charts in HTML, one below the other where there is no room beside it."""
+    """:func:`training_figure` as two charts in HTML, one below the other where each would have less than 340 pixels."""
     label, steps = history.settings.label, history.settings.steps
     charts = (
         Chart(f"{label}: loss", STEP, LOSS, steps, [_line(trace) for trace in _loss_traces(history)]),

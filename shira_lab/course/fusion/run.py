@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from shira_lab.adapters.config import AdapterConfig, LoraConfig, ShiraConfig
+from shira_lab.adapters.config import AdapterConfig, ShiraConfig
+from shira_lab.adapters.lora_config import LoraConfig
 from shira_lab.adapters.model import PeftModel
 from shira_lab.analysis.inspection import adapter_interference
 from shira_lab.analysis.interference import total

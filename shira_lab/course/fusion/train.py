@@ -50,7 +50,7 @@ def train_to(
     model.train()
     for step in range(1, steps + 1):
         numbers = range((step - 1) * batch_size, step * batch_size)
-        rows = encode(tokenizer, [world.tell(f"train/{seed}/{number}").text for number in numbers])
+        rows = encode(tokenizer, [world.story(f"train/{seed}/{number}").text for number in numbers])
         model(**collate(rows, tokenizer.pad_token_id)).loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from shira_lab.budget import Shape, max_r
 from shira_lab.errors import MaskError
-from shira_lab.masks.positions import from_mask, top_positions
+from shira_lab.masks.positions import from_mask
+from shira_lab.masks.scores import top_positions
 
 
 def global_positions(scores: Mapping[str, Tensor], k: int) -> dict[str, Tensor]:

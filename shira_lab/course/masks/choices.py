@@ -19,8 +19,8 @@ from shira_lab.budget import Shape, num_params
 from shira_lab.course.masks.across_layers import global_positions
 from shira_lab.errors import ConfigError
 from shira_lab.masks.calibration import Gradients, Reduction
-from shira_lab.masks.positions import shape_of, top_positions
-from shira_lab.masks.scores import gradient_score, magnitude_score, snip_score
+from shira_lab.masks.positions import shape_of
+from shira_lab.masks.scores import gradient_score, magnitude_score, snip_score, top_positions
 
 Scope = Literal["per layer", "global"]
 #: By the names of their masks.

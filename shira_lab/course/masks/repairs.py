@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from shira_lab.masks.function import MaskFunction, budget_of
-from shira_lab.masks.positions import finite, top_positions, weight_of
+from shira_lab.masks.positions import weight_of
+from shira_lab.masks.scores import finite, top_positions
 
 
 @MaskFunction

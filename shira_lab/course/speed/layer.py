@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from shira_lab.adapters.config import LoraConfig, ShiraConfig
+from shira_lab.adapters.config import ShiraConfig
+from shira_lab.adapters.lora_config import LoraConfig
 from shira_lab.adapters.model import PeftModel, get_peft_model
 from shira_lab.budget import num_params
 from shira_lab.course.fusion.switching import lora_switch, shira_switch

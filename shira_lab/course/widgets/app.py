@@ -31,7 +31,8 @@ class App(traitlets.HasTraits):
         self._check_names("state", state, self.traits(state=True))
         self.shown = self.controls_offered if show is None else show
         self.view = ipywidgets.VBox()
-        self._still = Still(self.view, lambda: repr(self))
+        self._still = Still(self.view, lambda: repr(self), settle=self._settle)
+        self.after_each_cell(self._still.catch_up)
         super().__init__(**state)
         replaces_its_predecessor(self)
 
@@ -104,6 +105,9 @@ class App(traitlets.HasTraits):
         """Call ``handler(change)`` when one of these traits changes."""
         self.observe(handler, list(names))
         self._undo.append(lambda: self.unobserve(handler, list(names)))
+
+    def _settle(self) -> None:
+        """Finish what the pictures wait for; a subclass that computes beside them says how."""
 
     def close(self) -> None:
         """Let go of all observers, and take the widgets out of the page."""

@@ -21,6 +21,7 @@ class Aside(Generic[T]):
         # One thread of arithmetic: the other cores draw.
         self._thread = ThreadPoolExecutor(1, "shira-lab aside", initializer=torch.set_num_threads, initargs=(1,))
         self._running: asyncio.Future[T] | None = None
+        self._now: tuple[Callable[[], T], Callable[[T], None]] | None = None
         self._next: tuple[Callable[[], T], Callable[[T], None]] | None = None
 
     def run(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
@@ -34,16 +35,25 @@ class Aside(Generic[T]):
         if self._running is None:
             self._start()
 
+    def finish(self) -> None:
+        """Do the newest work that has no result yet, now and here."""
+        newest = self._next or self._now
+        self.cancel()
+        if newest:
+            work, then = newest
+            then(work())
+
     def cancel(self) -> None:
         """Forget what waits; what is running goes on, and its result is dropped."""
-        self._next = None
+        self._now = self._next = None
         if self._running is not None:
             self._running.cancel()
 
     def _start(self) -> None:
-        if self._next is None:
+        self._now, self._next = self._next, None
+        if self._now is None:
             return
-        (work, then), self._next = self._next, None
+        work, then = self._now
         running = self._running = asyncio.get_running_loop().run_in_executor(self._thread, work)
 
         def ended(future: "asyncio.Future[T]") -> None:

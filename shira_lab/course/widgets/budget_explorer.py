@@ -9,9 +9,10 @@ import traitlets
 from shira_lab.analysis.costs import Cost
 from shira_lab.budget import Shape, check_budget, max_r
 from shira_lab.course.figures import costs_in_words, costs_svg
+from shira_lab.course.tables import as_html
 from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.controls import Slider, Status, dropdown, number, plain, row
-from shira_lab.course.widgets.cost_tables import as_html, cost_rows, layer_rows
+from shira_lab.course.widgets.cost_tables import cost_rows, layer_rows
 from shira_lab.errors import ConfigError, ShiraError
 from shira_lab.models.architectures import DTYPES, GROUPS, Architecture, find_architecture, known_models
 from shira_lab.models.hub import EMBEDDED

@@ -17,6 +17,7 @@ from shira_lab.errors import ShiraError
 STATIC = Path(__file__).parent / "static"
 SPACE = {"margin": "0 0 8px 0"}
 MAX_SEED = 9999
+ERROR = "#A33D00"  # of text
 _WHOLE_LABEL = {"description_width": "initial"}
 
 
@@ -86,7 +87,7 @@ class Status(ipywidgets.HTML):
     """One sentence on what is going on, read out by screen readers when it changes."""
 
     def say(self, text: str, error: bool = False) -> None:
-        colour = "color:#A33D00" if error else ""
+        colour = f"color:{ERROR}" if error else ""
         self.value = f'<p role="status" aria-live="polite" style="margin:4px 0;{colour}">{escape(text)}</p>'
 
 

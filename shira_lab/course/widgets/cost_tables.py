@@ -1,8 +1,7 @@
 """Costs and budgets as tables: the methods side by side, and the layers of a model grouped by name and shape."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Mapping
 
 from shira_lab.analysis.costs import Cost, in_units
 from shira_lab.budget import Shape, density, max_r, num_params
@@ -58,28 +57,3 @@ def layer_rows(shapes: Mapping[str, Shape], r: int) -> list[tuple[str, ...]]:
             )
         )
     return rows
-
-
-def as_text(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as aligned lines: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    places = ["<", *(">" * (len(widths) - 1))]
-    return "\n".join(
-        "  ".join(f"{cell:{place}{width}}" for cell, place, width in zip(row, places, widths, strict=True))
-        for row in rows
-    )
-
-
-def as_html(rows: Sequence[Sequence[str]], caption: str) -> str:
-    """Rows as an HTML table whose first row and first column are headers."""
-    cell = "padding:2px 0 2px 16px;text-align:{};font-weight:{};vertical-align:top"
-    head = "".join(f'<th scope="col" style="{cell.format("right", 600)}">{escape(name)}</th>' for name in rows[0][1:])
-    body = [f'<tr><th scope="col" style="{cell.format("left", 600)}">{escape(rows[0][0])}</th>{head}</tr>']
-    for first, *others in rows[1:]:
-        data = "".join(f'<td style="{cell.format("right", "normal")}">{escape(text)}</td>' for text in others)
-        body.append(f'<tr><th scope="row" style="{cell.format("left", "normal")}">{escape(first)}</th>{data}</tr>')
-    return (
-        '<table style="border-collapse:collapse;line-height:1.5;font-variant-numeric:tabular-nums">'
-        f'<caption style="text-align:left;font-weight:600;padding:0 0 4px 16px">{escape(caption)}</caption>'
-        f"{''.join(body)}</table>"
-    )

@@ -113,7 +113,7 @@ class FineTuneLab(App, SettingsState):
             worker.tell(lambda: self._show(seen))
 
         def on_progress(done: int, total: int) -> None:
-            said = f"Downloading {settings.model} once: {in_units(done)} of {in_units(total)} are here ..."
+            said = f"Getting {settings.model}, once: {in_units(done)} of {in_units(total)} are here ..."
             worker.tell(lambda: self.status.say(said))
 
         needs = self._bench.needs(settings, on_progress)
@@ -192,10 +192,11 @@ class FineTuneLab(App, SettingsState):
         try:
             settings = self.settings
             parameters = self._bench.parameters(settings)
+            here = is_here(settings.model)
         except ShiraError as error:
             self.status.say(in_words(error), error=True)
             return
-        if not is_here(settings.model):
+        if not here:
             self.status.say(f"{settings.model} is not on this machine yet: Run fetches it, and says its size.")
             return
         count = f": {parameters[0]:,} of {parameters[1]:,} parameters are trainable" if parameters else ""

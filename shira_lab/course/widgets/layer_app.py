@@ -118,6 +118,9 @@ class LayerApp(App):
     def _draw(self) -> None:
         self._panel.show(lambda: self.mask, self.shape, self._remark)
 
+    def _settle(self) -> None:
+        self._panel.settle()
+
     def close(self) -> None:
         self._panel.rest()
         super().close()

@@ -83,8 +83,9 @@ class MaskPainter(LayerApp):
 
     def _arrange(self, controls: ipywidgets.Widget) -> None:
         clear = button("Clear", "", self.clear, "Take all paint away")
-        easel = ipywidgets.VBox([self.controls["drawing"], clear])
-        self.view.children = (controls, self._panel.status, row(easel, *self._panel.pictures.children, gap="8px 24px"))
+        easel, panel = ipywidgets.VBox([self.controls["drawing"], clear]), self._panel
+        pictures = row(easel, panel.mask, panel.beside, gap="8px 24px")
+        self.view.children = (controls, panel.status, panel.ranks, pictures)  # in view while the hand paints
 
     def _draw(self) -> None:
         register_mask(self.name)(self.mask_fn)

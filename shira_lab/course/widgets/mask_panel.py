@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 from functools import partial
+from html import escape
 
 import ipywidgets
-import torch
 
 from shira_lab.analysis.spectrum import Spectrum
 from shira_lab.budget import Shape, density
+from shira_lab.course.figures import ranks_in_words
 from shira_lab.course.figures.budget import ADVICE
 from shira_lab.course.figures.theme import BLUE, VERMILLION
 from shira_lab.course.widgets.aside import Aside
-from shira_lab.course.widgets.controls import Status, in_words, row, table
+from shira_lab.course.widgets.controls import ERROR, Status, in_words, row, table
 from shira_lab.course.widgets.layer_mask import LayerMask
 from shira_lab.course.widgets.pictures import MaskCanvas, SpectrumPlot
 from shira_lab.course.widgets.resting import WhenResting
@@ -22,22 +23,25 @@ SCALE = 2 * ADVICE  # density at which the bar is full: the advice stands in its
 
 
 class MaskPanel:
-    """Part of an app. Widgets: ``mask``, ``density``, ``spectrum``, ``facts``, ``status``, all of them in ``view``."""
+    """Part of an app.
+
+    Widgets: ``mask``; ``density``, ``spectrum`` and ``facts``, which are ``beside`` it; ``status``; all of these are in
+    ``view``. And ``ranks``, the ranks in one line, for an app whose ``facts`` may be out of sight.
+    """
 
     def __init__(self) -> None:
         self.mask, self.spectrum = MaskCanvas(), SpectrumPlot()
-        self.density, self.facts, self.status = ipywidgets.HTML(), ipywidgets.HTML(), Status()
-        beside = ipywidgets.VBox([self.density, self.spectrum, self.facts], layout={"flex": "1 1 260px"})
-        self.pictures = row(self.mask, beside, gap="8px 24px")
-        self.view = ipywidgets.VBox([self.pictures, self.status])
+        self.density, self.facts, self.ranks, self.status = (*(ipywidgets.HTML() for _ in range(3)), Status())
+        self.beside = ipywidgets.VBox([self.density, self.spectrum, self.facts], layout={"flex": "1 1 260px"})
+        self.view = ipywidgets.VBox([row(self.mask, self.beside, gap="8px 24px"), self.status])
         self._aside: Aside[Spectrum] = Aside()
         self._resting = WhenResting()
 
     def show(self, make: Callable[[], LayerMask], shape: Shape, remark: Callable[[], str]) -> None:
         """Draw the mask that ``make`` gives for a weight of ``shape``; its singular values follow when they are known.
 
-        Whatever ``make`` raises, as a learner's own mask function may, is said in the status line; else the budget
-        and a remark.
+        The status line says the budget and a remark. Whatever ``make`` raises, as a learner's own mask function may,
+        is said there and beside the mask before, which stays and fades.
         """
         m, n = shape
         quick = m * n * min(m, n) <= QUICK
@@ -47,16 +51,22 @@ class MaskPanel:
             mask = make()
         except Exception as error:
             self.rest()
-            self.mask.show(torch.empty(0, dtype=torch.int64), shape)
+            self.mask.fade()
             self.spectrum.show({})
-            self.density.value = self.facts.value = ""
             self.status.say(in_words(error), error=True)
+            self.density.value = f'<p style="color:{ERROR}">{escape(in_words(error))}</p>'
+            self.facts.value = self.ranks.value = ""
             return
         self.mask.show(mask.positions, shape, mask.profile)
         self.density.value = density_bar(density(mask.r, shape))
         self.status.say(f"{mask.budget_in_words()} {remark()}".rstrip())
         follow = partial(self._aside.run, lambda: mask.spectrum, lambda _: self._show_facts(mask))
         self._resting.run([follow], at_once=quick)
+
+    def settle(self) -> None:
+        """Find what waits to be drawn, and draw it, now."""
+        self._resting.finish()
+        self._aside.finish()
 
     def rest(self) -> None:
         """Forget what waits to be drawn."""
@@ -66,6 +76,7 @@ class MaskPanel:
     def _show_facts(self, mask: LayerMask) -> None:
         self.spectrum.show(mask.spectrum)
         self.facts.value = table(mask.facts())
+        self.ranks.value = f"A random delta here: <strong>{ranks_in_words(mask.spectrum)}</strong>."
 
 
 def density_bar(share: float) -> str:
@@ -73,9 +84,10 @@ def density_bar(share: float) -> str:
     width, full = 400, min(1.0, share / SCALE)
     colour = BLUE if share <= ADVICE else VERMILLION
     name = f"density {share:.2%}, advice: at most {ADVICE:.0%}"
+    style = f"width:clamp({width}px,33vw,640px);max-width:100%;height:auto;display:block"
     return (
-        f'<svg role="img" aria-label="{name}" width="{width}" height="36" viewBox="0 0 {width} 36" '
-        f'style="max-width:100%;display:block" font-size="12" fill="currentColor">'
+        f'<svg role="img" aria-label="{name}" viewBox="0 0 {width} 36" style="{style}" '
+        f'font-family="system-ui, sans-serif" font-size="12" fill="currentColor">'
         f'<text x="0" y="12">density {share:.2%}</text>'
         f'<text x="{width / 2}" y="12" text-anchor="middle">advice {ADVICE:.0%}</text>'
         f'<text x="{width}" y="12" text-anchor="end">{SCALE:.0%} and more</text>'

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from shira_lab.adapters.config import ShiraConfig
 from shira_lab.adapters.model import PeftModel
-from shira_lab.adapters.recipe import draw_positions
+from shira_lab.adapters.new_adapter import draw_positions
 from shira_lab.adapters.targets import find_targets
 from shira_lab.budget import Shape
 from shira_lab.errors import ConfigError

@@ -17,7 +17,7 @@ from shira_lab.analysis.spectrum import Spectrum
 from shira_lab.budget import Shape
 from shira_lab.course.figures import MaskProfile, mask_pixels, ranks_in_words
 from shira_lab.course.figures.chart import Chart, Line
-from shira_lab.course.figures.margins import Bars
+from shira_lab.course.figures.margins import Bars, with_margins_png
 from shira_lab.course.figures.mask import SIDE, VIEW_PIXELS, pooling
 from shira_lab.course.figures.methods import looks
 from shira_lab.course.figures.overlap import COLOURS, overlap_pixels
@@ -25,6 +25,8 @@ from shira_lab.course.figures.png import depth_of, packed, packed_png
 from shira_lab.course.figures.theme import BLUE, PAPER, rgb
 from shira_lab.course.widgets.controls import STATIC
 from shira_lab.course.widgets.still import image
+
+FADED = "opacity:0.35;"
 
 
 class MaskCanvas(anywidget.AnyWidget):
@@ -34,6 +36,7 @@ class MaskCanvas(anywidget.AnyWidget):
         bits: the pixels' codes, row by row, with as many bits each as the palette needs.
         rows, columns: the longest of the bars along the margins is that of the largest count; empty for no bars.
         empty_rows, empty_columns: lines of pixels in which a row or column has no entry.
+        faded: whether it is the mask before one that cannot be drawn.
     """
 
     _esm = STATIC / "mask_canvas.js"
@@ -48,6 +51,7 @@ class MaskCanvas(anywidget.AnyWidget):
     columns = traitlets.Bytes().tag(sync=True)
     empty_rows = traitlets.Bytes().tag(sync=True)
     empty_columns = traitlets.Bytes().tag(sync=True)
+    faded = traitlets.Bool(False).tag(sync=True)
 
     def show(
         self, positions: Tensor, shape: Shape, profile: MaskProfile | None = None, ink: str = BLUE, caption: str = ""
@@ -70,16 +74,31 @@ class MaskCanvas(anywidget.AnyWidget):
             self._draw(overlap_pixels(first, second, shape), COLOURS)
             self.alt, self.caption = alt, caption
 
+    def fade(self) -> None:
+        """Keep the mask, as one that is not asked for any more."""
+        if not self.faded:
+            self.faded, self.alt, self.caption = True, f"As it was before: {self.alt}", "The mask before."
+
     def still(self) -> str:
-        """The mask and its caption as HTML, without the bars along it."""
+        """The mask, the bars along it and its caption as HTML."""
         data = np.frombuffer(self.bits, dtype=np.uint8).reshape(self.shape[0], -1)
-        picture = packed_png(data, self.shape, [rgb(colour) for colour in self.palette])
-        drawn = image("png", picture, self.alt, pixelated(self.shape))
+        if self.rows:
+            pixels = np.unpackbits(data, axis=1)[:, : self.shape[1]].view(bool)
+            drawn = image("png", with_margins_png(pixels, *self._bars()), self.alt, FADED if self.faded else "")
+        else:
+            picture = packed_png(data, self.shape, [rgb(colour) for colour in self.palette])
+            drawn = image("png", picture, self.alt, pixelated(self.shape))
         return f'<figure style="margin:0">{drawn}<figcaption>{escape(self.caption)}</figcaption></figure>'
+
+    def _bars(self) -> tuple[Bars, Bars]:
+        """Those of rows and of columns."""
+        sides = ((self.rows, self.empty_rows), (self.columns, self.empty_columns))
+        rows, columns = (Bars(np.frombuffer(high, np.uint32), np.frombuffer(empty, bool)) for high, empty in sides)
+        return rows, columns
 
     def _draw(self, codes: NDArray[np.uint8], palette: Sequence[str]) -> None:
         self.bits, self.shape = packed(codes, depth_of(len(palette))).tobytes(), codes.shape
-        self.palette = list(palette)
+        self.palette, self.faded = list(palette), False
 
     def _draw_margins(self, profile: MaskProfile, side: int) -> None:
         rows, columns = Bars.of(profile.rows, side), Bars.of(profile.columns, side)

@@ -192,6 +192,9 @@ class PositionsExplorer(App):
             ("columns without an entry", f"{profile.empty_columns} of {n}"),
         ]
 
+    def _settle(self) -> None:
+        self._resting.finish()
+
     def close(self) -> None:
         self._resting.cancel()
         super().close()

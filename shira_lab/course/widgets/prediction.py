@@ -7,6 +7,7 @@ from typing import Any
 import ipywidgets
 import traitlets
 
+from shira_lab.course import progress
 from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.controls import Status, button
 from shira_lab.course.widgets.still import Still
@@ -17,6 +18,8 @@ WAITS = "The answer waits for your prediction. Open this line to see it without 
 
 class Prediction(App):
     """``guess = Prediction(question, options)``, and :meth:`compare` in a later cell, which need not wait.
+
+    A prediction is kept in the learner's progress, and is there again when the lesson is opened another day.
 
     Args:
         question: one sentence.
@@ -31,6 +34,9 @@ class Prediction(App):
 
     def __init__(self, question: str, options: Mapping[str, str], **state: Any) -> None:
         self.question, self.options, self.answer = question, dict(options), ""
+        kept = progress.committed_to(question)
+        if kept in self.options:
+            state.setdefault("committed", kept)
         super().__init__((), **state)
         self.choices = ipywidgets.RadioButtons(
             options=tuple(self.options), value=self.committed or None, layout={"width": "max-content"}
@@ -38,6 +44,7 @@ class Prediction(App):
         self.commit_button = button("Commit", "primary", self._commit, "keep this prediction; it cannot be changed")
         self.status, self.reply = Status(), ipywidgets.HTML()
         self._reply_still = Still(self.reply, lambda: f"The answer: {self.answer}.", hint="")
+        self.after_each_cell(self._reply_still.catch_up)
         asked = ipywidgets.HTML(f"<strong>{escape(question)}</strong>")
         self.view.children = (asked, self.choices, self.commit_button, self.status)
         self.on_change(self._show, "committed")
@@ -50,6 +57,7 @@ class Prediction(App):
             ConfigError: when the answer is none of the options.
         """
         self.answer = self._an_option(answer)
+        self._keep()
         self._show()
         self._reply_still.display()
 
@@ -67,6 +75,11 @@ class Prediction(App):
             self.status.say("Choose an answer first.")
         else:
             self.committed = self.choices.value
+            self._keep()
+
+    def _keep(self) -> None:
+        if self.committed:
+            progress.keep_prediction(self.question, self.committed, self.answer)
 
     def _show(self, _: Any = None) -> None:
         done = bool(self.committed)

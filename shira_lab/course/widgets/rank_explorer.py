@@ -10,7 +10,7 @@ import traitlets
 from torch import nn
 
 from shira_lab.adapters.config import ShiraConfig
-from shira_lab.adapters.recipe import draw_positions
+from shira_lab.adapters.new_adapter import draw_positions
 from shira_lab.analysis.rank import RankReport, lora_spectrum
 from shira_lab.analysis.spectrum import Spectrum
 from shira_lab.budget import Shape, check_budget, density, max_r, num_params
@@ -191,6 +191,9 @@ class RankExplorer(App):
         spectra = self.spectra()
         self._plot.show({name: one.normalised for name, one in spectra.items()})
         self._table.value = ranks_table(self.size, self.r, self.reports(), spectra)
+
+    def _settle(self) -> None:
+        self._resting.finish()
 
     def close(self) -> None:
         self._resting.cancel()

@@ -15,6 +15,7 @@ class WhenResting:
     def __init__(self, rest_seconds: float = REST_SECONDS) -> None:
         self._rest_seconds = rest_seconds
         self._waiting: asyncio.TimerHandle | None = None
+        self._left: Iterator[Step] = iter(())
 
     @property
     def idle(self) -> bool:
@@ -30,6 +31,13 @@ class WhenResting:
         else:
             self._later(self._rest_seconds, iter(steps))
 
+    def finish(self) -> None:
+        """Do what is left, now."""
+        if self._waiting:
+            self.cancel()
+            for step in self._left:
+                step()
+
     def cancel(self) -> None:
         """Forget what is still to do."""
         if self._waiting:
@@ -37,10 +45,12 @@ class WhenResting:
             self._waiting = None
 
     def _later(self, seconds: float, steps: Iterator[Step]) -> None:
-        self._waiting = asyncio.get_running_loop().call_later(seconds, self._next, steps)
+        self._left = steps
+        self._waiting = asyncio.get_running_loop().call_later(seconds, self._next)
 
-    def _next(self, steps: Iterator[Step]) -> None:
+    def _next(self) -> None:
         self._waiting = None
+        steps = self._left
         step = next(steps, None)
         if step:
             step()

@@ -1,8 +1,8 @@
 """A live view and its still: the same pictures and texts as HTML, for where no kernel moves the view.
 
 A notebook's file keeps what was displayed, not widgets. So an app is displayed as two outputs: the still first, which
-follows whatever the view shows and which the file keeps, and then the live view. A rule of style shows the view while
-its kernel answers, and the still at all other times.
+follows whatever the view shows and which the file keeps, and then the live view. Rules of style show the view while
+its kernel answers, and the still at all other times. They know the pages of JupyterLab and of VS Code by their classes.
 """
 
 import base64
@@ -25,7 +25,11 @@ _STILL, _GONE = f"{_OUTPUT}:has(.shira-still)", ".jupyter-widgets-disconnected"
 STYLE = (
     f"<style>{_STILL}:has(+ {_OUTPUT} {_AREA} > .jupyter-widgets:not({_GONE})),"
     f"{_STILL} + {_OUTPUT}:has({_AREA} > {_GONE}),"
-    f"{_STILL} + {_OUTPUT}:has({_AREA}.jupyter-widgets){{display:none}}</style>"
+    f"{_STILL} + {_OUTPUT}:has({_AREA}.jupyter-widgets),"
+    # In VS Code, each output of a cell is a container in the cell's.
+    ".cell_container:has(.jupyter-widgets) .output_container:has(.shira-still){display:none}"
+    # The view's text grows with the window, for whoever reads it from the last row.
+    f"{_STILL} + {_OUTPUT}{{--jp-widgets-font-size:clamp(13px,0.85vw,17px)}}</style>"
 )
 
 
@@ -35,10 +39,17 @@ class Still:
     Args:
         text: says what is shown where HTML is not read.
         hint: stands above the still.
+        settle: finishes what the view waits for.
     """
 
-    def __init__(self, view: ipywidgets.Widget, text: Callable[[], str], hint: str = HINT) -> None:
-        self._view, self._text, self._hint = view, text, hint
+    def __init__(
+        self,
+        view: ipywidgets.Widget,
+        text: Callable[[], str],
+        hint: str = HINT,
+        settle: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._view, self._text, self._hint, self._settle = view, text, hint, settle
         self._name = ""
         self._resting = WhenResting(REST_SECONDS)
 
@@ -51,6 +62,12 @@ class Still:
         display(self.bundle(), raw=True, display_id=self._name)
         live = self._view._repr_mimebundle_() or {}
         display({kind: data for kind, data in live.items() if kind != "text/plain"}, raw=True)
+
+    def catch_up(self) -> None:
+        """Follow at once. At the end of a cell, it is the last moment at which nbconvert takes what a cell shows."""
+        if self._name:
+            self._settle()
+            self._resting.finish()
 
     def bundle(self) -> dict[str, str]:
         """The still, by kinds of media."""
@@ -94,8 +111,9 @@ def as_html(widget: ipywidgets.Widget) -> str:
         return as_html(widget.children[widget.selected_index]) if widget.selected_index is not None else ""
     if isinstance(widget, ipywidgets.Box):
         inner = "".join(map(as_html, widget.children))
-        beside = not isinstance(widget, ipywidgets.VBox)
-        return f'<div style="display:flex;flex-wrap:wrap;gap:4px 24px">{inner}</div>' if beside else inner
+        if isinstance(widget, ipywidgets.VBox):
+            return f"<div>{inner}</div>"
+        return f'<div style="display:flex;flex-wrap:wrap;gap:4px 24px">{inner}</div>'
     if isinstance(widget, ipywidgets.HTML):
         return f"<div>{re.sub(r'<svg .*?</svg>', _as_image, widget.value, flags=re.DOTALL)}</div>"
     if isinstance(widget, ipywidgets.Label):
@@ -114,8 +132,8 @@ def image(kind: str, data: bytes, alt: str, style: str = "") -> str:
 def _as_image(svg: re.Match[str]) -> str:
     """An SVG element, of which sanitizers leave nothing, as an image with the same name."""
     drawn = svg[0] if "xmlns=" in svg[0] else svg[0].replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
-    label = re.search(r'aria-label="([^"]*)"', drawn)
-    return image("svg+xml", drawn.encode(), unescape(label[1]) if label else "")
+    label, style = (re.search(rf'\b{name}="([^"]*)"', drawn) for name in ("aria-label", "style"))
+    return image("svg+xml", drawn.encode(), unescape(label[1]) if label else "", style[1] if style else "")
 
 
 def _control(widget: ipywidgets.Widget) -> str:

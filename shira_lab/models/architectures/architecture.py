@@ -3,15 +3,17 @@
 The model is built on PyTorch's meta device: all its layers are there, with shapes and without numbers.
 """
 
+import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from shira_lab.adapters.config import ShiraConfig
 from shira_lab.adapters.targets import find_targets
@@ -20,7 +22,6 @@ from shira_lab.budget import Shape, check_budget
 from shira_lab.errors import ConfigError, ShiraError
 from shira_lab.masks.positions import shape_of
 from shira_lab.models.architectures.activations import bytes_per_token
-from shira_lab.models.architectures.known import known_config, known_models
 from shira_lab.models.hub import load_config
 
 #: Groups of layers that exist in every architecture, whatever its layers are called.
@@ -118,6 +119,21 @@ class Architecture:
         return self._kept[dtype, adapted]
 
 
+@cache
+def _known() -> dict[str, dict[str, Any]]:
+    """``known.json``: the fields that decide shapes, as they stand in ``config.json`` of a model's repository on the
+    Hugging Face hub, and the number of parameters that the hub counts in its weights (tied ones once)."""
+    facts: dict[str, dict[str, Any]] = json.loads(
+        (files("shira_lab.models.architectures") / "known.json").read_text(encoding="utf-8")
+    )
+    return facts
+
+
+def known_models() -> dict[str, int]:
+    """Models whose configuration ships with the package: the published number of parameters by name, smallest first."""
+    return {name: fact["parameters"] for name, fact in _known().items()}
+
+
 def find_architecture(name: str | Path) -> Architecture:
     """The shapes of a causal language model.
 
@@ -129,7 +145,8 @@ def find_architecture(name: str | Path) -> Architecture:
         ShiraError: there is no such model, it cannot be reached, or it cannot be built without running code of
             its own.
     """
-    config = known_config(str(name)) if name in known_models() else load_config(name)
+    known = _known().get(str(name))
+    config = AutoConfig.for_model(**known["config"]) if known else load_config(name)
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)

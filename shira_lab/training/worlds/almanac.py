@@ -1,7 +1,7 @@
 """Plain notices in which every word of the sea and of space occurs: a pretraining helper.
 
 Without them the embeddings of those words would be untrained, and an adapter, which leaves embeddings alone, would
-have to tell its tales with them.
+have to write its tales with them.
 """
 
 from __future__ import annotations

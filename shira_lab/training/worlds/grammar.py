@@ -82,7 +82,7 @@ class _Reader(Teller):
 def derivations(tell: Callable[[Teller], object], text: str) -> Iterator[float]:
     """Every way in which `tell` produces exactly `text`, as its booked nats.
 
-    None: the program cannot tell this text. One: the nats are -log p(text). The search is exhaustive; a
+    None: the program cannot generate this text. One: the nats are -log p(text). The search is exhaustive; a
     program that says its words soon after choosing them keeps it short.
     """
     open_choices: list[tuple[int, ...]] = [()]

@@ -17,7 +17,7 @@ from shira_lab.training.worlds.templates import filled, parse
 
 @dataclass(frozen=True)
 class Story:
-    """A told text, what it cost, and what is true in it.
+    """A text of a world, its information in nats, and what is true in it.
 
     Attributes:
         text: the story.
@@ -37,7 +37,7 @@ class World:
     Attributes:
         name: how `get_world` knows it.
         about: one line for people.
-        beats: the story from start to end; each beat is a choice of templates, one of which is told.
+        beats: the story from start to end; each beat is a choice of templates, one of which is used.
         pools: lists of phrases to draw from. A phrase may mention roles, ``"{first}"``.
         roles: role -> pool. Two roles of the same pool never take the same value.
         derived: field -> (role, its value for each value of the role).
@@ -59,7 +59,7 @@ class World:
     derived: Mapping[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
     checks: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    def tell(self, seed: int | str) -> Story:
+    def story(self, seed: int | str) -> Story:
         """The story of this seed, the same on every machine."""
         teller = Teller(f"{self.name}/{seed}")
         facts = self._tell(teller)
@@ -67,13 +67,13 @@ class World:
 
     def stories(self, n: int, seed: int = 0, split: str = "train") -> list[Story]:
         """`n` independent stories; each (split, seed) is a stream of its own, and more stories extend fewer."""
-        return [self.tell(f"{split}/{seed}/{index}") for index in range(n)]
+        return [self.story(f"{split}/{seed}/{index}") for index in range(n)]
 
     def derivations(self, text: str) -> Iterator[float]:
-        """The booked nats of every way in which this world tells exactly `text`: one way, or none."""
+        """The nats of every way in which this world generates exactly `text`: one way, or none."""
         return derivations(self._tell, text)
 
-    def tells(self, text: str) -> bool:
+    def derives(self, text: str) -> bool:
         """Whether `text` is, word for word, a story of this world."""
         return any(True for _ in self.derivations(text))
 

@@ -10,6 +10,7 @@ from html import escape
 from itertools import zip_longest
 from typing import Any
 
+from shira_lab.course.exercises.shown import are_shown
 from shira_lab.course.figures.theme import BLUE
 from shira_lab.errors import ShiraError
 
@@ -34,11 +35,14 @@ def source_of(thing: Any) -> str:
 
 
 class Beside:
-    """Pairs of functions or classes as a page of two columns; words that only one side has are coloured."""
+    """Pairs of functions or classes as a page of two columns; words that only one side has are coloured.
+
+    Where solutions are kept back, a pair is left out until its left side is the learner's own.
+    """
 
     def __init__(self, *pairs: tuple[Any, Any], titles: tuple[str, str] = ("yours", "shira_lab/minimal.py")) -> None:
         self.titles = titles
-        self.pairs = [(source_of(yours), source_of(theirs)) for yours, theirs in pairs]
+        self.pairs = [(source_of(yours), source_of(theirs)) for yours, theirs in pairs if _may_be_seen(yours)]
 
     @property
     def lines(self) -> int:
@@ -46,7 +50,7 @@ class Beside:
         return sum(bool(line.strip()) for yours, _ in self.pairs for line in yours.splitlines())
 
     def __repr__(self) -> str:
-        width = max(len(line) for yours, _ in self.pairs for line in yours.splitlines())
+        width = max((len(line) for yours, _ in self.pairs for line in yours.splitlines()), default=0)
         rows = [
             f"{left:{width}} | {right}".rstrip()
             for pair in (self.titles, *self.pairs)
@@ -58,6 +62,15 @@ class Beside:
         heads = "".join(f'<th style="text-align:left">{escape(title)}</th>' for title in self.titles)
         rows = "".join(f"<tr>{''.join(map(_cell, _marked(*pair)))}</tr>" for pair in self.pairs)
         return f'<table style="width:100%;table-layout:fixed"><tr>{heads}</tr>{rows}</table>'
+
+
+def _may_be_seen(yours: Any) -> bool:
+    try:
+        return bool(source_of(yours))
+    except ShiraError:
+        if are_shown():
+            raise
+        return False
 
 
 def _marked(*pair: str) -> tuple[str, str]:

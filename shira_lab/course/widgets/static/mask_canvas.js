@@ -1,5 +1,6 @@
 // Pixels from packed codes, row by row, each row padded to whole bytes; and bars along the right and lower margin.
-const SIDE = 384; // CSS pixels of the longer side, where the mask is smaller
+// CSS pixels of the longer side, where the mask is smaller: more of them where the window has room.
+const side = () => Math.max(384, Math.min(0.4 * window.innerWidth, 0.62 * window.innerHeight));
 const DEPTH = 48; // of the longest bar
 
 const rgba = (colour) => {
@@ -24,7 +25,7 @@ function drawPixels(canvas, model) {
   }
   canvas.width = width;
   canvas.height = height;
-  canvas.style.width = `${width * Math.max(1, Math.floor(SIDE / Math.max(width, height)))}px`;
+  canvas.style.width = `${width * Math.max(1, Math.floor(side() / Math.max(width, height)))}px`;
   canvas.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), width, height), 0, 0);
 }
 
@@ -78,10 +79,15 @@ function render({ model, el }) {
     drawBars(rows, model.get("rows"), model.get("empty_rows"), false);
     drawBars(columns, model.get("columns"), model.get("empty_columns"), true);
     frame.classList.toggle("bare", !model.get("rows").byteLength);
+    frame.classList.toggle("faded", model.get("faded"));
   };
   model.on("change", update);
+  window.addEventListener("resize", update);
   update();
-  return () => model.off("change", update);
+  return () => {
+    model.off("change", update);
+    window.removeEventListener("resize", update);
+  };
 }
 
 export default { render };

@@ -1,6 +1,7 @@
 // Levels 0 to 255, one byte for each tile, drawn from pale to dark; `brightness` scales them all.
 const COLOURS = [[0xf4, 0xf4, 0xf4], [0x56, 0xb4, 0xe9], [0x00, 0x3a, 0x5c]];
-const SIDE = 256; // CSS pixels of the longer side, where there are fewer tiles
+// CSS pixels of the longer side, where there are fewer tiles: more of them where the window has room.
+const side = () => Math.max(256, Math.min(0.28 * window.innerWidth, 0.45 * window.innerHeight));
 
 function colour(level) {
   const place = (level / 255) * (COLOURS.length - 1);
@@ -17,7 +18,7 @@ function draw(canvas, model) {
   }
   canvas.width = width;
   canvas.height = height;
-  canvas.style.width = `${width * Math.max(1, Math.floor(SIDE / Math.max(width, height)))}px`;
+  canvas.style.width = `${width * Math.max(1, Math.floor(side() / Math.max(width, height)))}px`;
   canvas.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
 }
 

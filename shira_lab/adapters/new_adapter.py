@@ -1,4 +1,4 @@
-"""From a config to the adapter of one layer: the mask is drawn, ranked or loaded here, and checked."""
+"""From a config to the adapter of one layer: its positions, chosen by the mask function or loaded, and its values."""
 
 import warnings
 from typing import TypeVar
@@ -6,11 +6,12 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from shira_lab.adapters.config import STARTS_OF_FILES, AdapterConfig, LoraConfig, ShiraConfig
+from shira_lab.adapters.config import AdapterConfig, ShiraConfig
+from shira_lab.adapters.lora_config import STARTS_OF_FILES, LoraConfig
 from shira_lab.budget import check_budget
 from shira_lab.errors import ConfigError, MaskError
 from shira_lab.layers import LoraAdapter, ShiraAdapter
-from shira_lab.masks import MaskFn, mask_positions, mask_types
+from shira_lab.masks import mask_positions, mask_types
 from shira_lab.masks.function import STATISTICS, accepted, calibrated_by
 from shira_lab.masks.positions import draw_seed, is_conv1d, layer_seed, shape_of, weight_of
 
@@ -18,12 +19,12 @@ C = TypeVar("C", bound=AdapterConfig)
 
 
 def prepare_config(model: nn.Module, config: C, layers: list[nn.Module], new: bool = True) -> C:
-    """The config as it will be used and recorded: a seed is drawn where none is given, fan_in_fan_out follows the
-    layers, and the model's name is noted unless the config says one.
-
-    The caller's object is left alone, so that using it twice draws twice.
+    """A copy of the config with what it leaves open: a seed, how the layers store their weights, the model's name.
 
     Args:
+        model: the user's model.
+        config: the caller's config; it does not change, so that each use of it draws a seed of its own.
+        layers: the target layers.
         new: whether values and masks come from this config; those of a loaded adapter do not, and it gets no seed.
 
     Raises:
@@ -39,14 +40,20 @@ def prepare_config(model: nn.Module, config: C, layers: list[nn.Module], new: bo
     if config.base_model_name_or_path is None and isinstance(name, str) and name:
         changes["base_model_name_or_path"] = name
     if config.task_type is None and config.auto_mapping is None:
-        made = type(model)
-        changes["auto_mapping"] = {"base_model_class": made.__name__, "parent_library": made.__module__}
+        kind = type(model)
+        changes["auto_mapping"] = {"base_model_class": kind.__name__, "parent_library": kind.__module__}
     stored_as_in_out = any(is_conv1d(layer) for layer in layers)
     if config.fan_in_fan_out != stored_as_in_out:
-        kind = "Conv1D, whose weight is stored as (in, out)" if stored_as_in_out else "nn.Linear"
-        warnings.warn(f"`fan_in_fan_out` is set to {stored_as_in_out}: the target is {kind}.", stacklevel=4)
+        found = "Conv1D, whose weight is stored as (in, out)" if stored_as_in_out else "nn.Linear"
+        warnings.warn(f"`fan_in_fan_out` is set to {stored_as_in_out}: the target is {found}.", stacklevel=4)
         changes["fan_in_fan_out"] = stored_as_in_out
-    if new and isinstance(config, ShiraConfig) and config.random_seed is None and _draws(config.mask_fn):
+    if (
+        new
+        and isinstance(config, ShiraConfig)
+        and config.random_seed is None
+        and config.mask_fn
+        and accepted(config.mask_fn, {"random_seed": 0})
+    ):
         changes["random_seed"] = draw_seed()
     return config.copy(**changes)
 
@@ -62,8 +69,15 @@ def make_adapter(
 ) -> ShiraAdapter | LoraAdapter:
     """The adapter that ``config`` gives the layer at ``path``, on the layer's device.
 
-    Values are float32 on a half-precision layer, so that small updates are not rounded away while training; without
-    ``autocast_adapter_dtype`` they have the layer's dtype.
+    Args:
+        path: the layer's path in the model.
+        base_layer: the layer, with a weight of shape (m, n).
+        config: as :func:`prepare_config` returns it.
+        statistic: what :func:`~shira_lab.masks.calibration.calibrate` found for the layer, where the mask wants it.
+        positions: (k,), those of a loaded adapter; None asks the mask function.
+        avoid: (m, n), not zero at entries that other adapters have taken.
+        autocast_adapter_dtype: make the values float32 on a half-precision layer, so that small updates are not rounded
+            away in training; False gives them the layer's dtype.
 
     Raises:
         ConfigError: when r is too large for the layer, or the config has no mask function.
@@ -97,11 +111,9 @@ def make_adapter(
 def draw_positions(
     path: str, base_layer: nn.Module, config: ShiraConfig, statistic: Tensor | None, avoid: Tensor | None = None
 ) -> Tensor:
-    """The sorted positions (k,) that ``config`` gives the layer at ``path``; raises as :func:`make_adapter`.
+    """The sorted positions (k,) that the mask of ``config`` gives the layer at ``path``.
 
-    Args:
-        statistic: what :func:`~shira_lab.masks.calibration.calibrate` found for the layer, where the mask wants it.
-        avoid: (m, n), not zero at entries that other adapters have taken.
+    Arguments and errors are those of :func:`make_adapter`.
     """
     mask_fn = config.mask_fn
     if mask_fn is None:
@@ -133,8 +145,3 @@ def draw_positions(
     if unknown:
         raise ConfigError(f"`mask_kwargs` has {sorted(unknown)}, which the mask '{config.mask_type}' does not take.")
     return mask_positions(mask_fn, base_layer, config.r_for(path), f"layer '{path}'", **known, **config.mask_kwargs)
-
-
-def _draws(mask_fn: MaskFn | None) -> bool:
-    """Whether the mask depends on a seed."""
-    return mask_fn is not None and "random_seed" in accepted(mask_fn, {"random_seed": 0})

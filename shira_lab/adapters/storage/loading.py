@@ -1,90 +1,31 @@
-"""The part of PEFT's face that meets the disk: adapters are saved into folders and loaded from them.
+"""The methods of :class:`~shira_lab.adapters.model.PeftModel` that load adapters.
 
-Arguments are PEFT's, in its order. What one of them asks for is done or refused, never passed over.
+Arguments are PEFT's, in its order. What an argument asks for is done, or refused with an error.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from shira_lab.adapters.config import AdapterConfig
-from shira_lab.adapters.names import check_adapter_name
-from shira_lab.adapters.placement import check_placement
-from shira_lab.adapters.storage.adapter import LoadResult, fill_adapter, read_adapter, save_adapter
-from shira_lab.adapters.storage.tensor_files import COMPACT_NAME, PICKLE_NAME, WEIGHTS_NAME
+from shira_lab.adapters.storage.load import LoadResult, fill_adapter, read_adapter
+from shira_lab.adapters.tree import check_adapter_name
 from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.adapters.unknown import refuse_unknown
-from shira_lab.errors import ShiraError, StorageError, check_names, check_path
+from shira_lab.errors import ShiraError, StorageError, check_path
 
-_INSTEAD_OF_SAVING = (
-    "Leave it out: one folder is written, with the adapter and its `modules_to_save`, among which embeddings can be; "
-    "`huggingface_hub.upload_folder` uploads it."
-)
 _INSTEAD_OF_LOADING = (
     "Leave it out: an adapter is read as it is from a folder of this machine, onto a model that is in its place; "
     "`huggingface_hub.snapshot_download` fetches one from the hub."
 )
 
 
-class PretrainedMixin(nn.Module):
-    """Saving and loading for a wrapper whose ``base_model`` has the adapters."""
+class LoadingMixin(nn.Module):
+    """Loading for a wrapper whose ``base_model`` has the adapters."""
 
     base_model: AdapterModel
-
-    def save_pretrained(
-        self,
-        save_directory: str | Path,
-        safe_serialization: bool = True,
-        selected_adapters: list[str] | None = None,
-        *,
-        is_main_process: bool = True,
-        state_dict: dict[str, Tensor] | None = None,
-        compact: bool = False,
-        **others: Any,
-    ) -> None:
-        """Save adapters: "default" into the folder itself, others into folders of their names, as PEFT does.
-
-        Args:
-            safe_serialization: write safetensors; False writes PyTorch's older ``adapter_model.bin``.
-            selected_adapters: names; None saves all.
-            is_main_process: False writes nothing, for all processes but one.
-            state_dict: what ``state_dict()`` of this model gives, to save instead of what is in the model now.
-            compact: write less than half of the bytes, in a form that only this package reads.
-            others: further arguments of PEFT's, at their defaults.
-
-        Raises:
-            StorageError: when it cannot be written; what was there is unchanged.
-        """
-        if compact and not safe_serialization:
-            raise StorageError("`compact=True` writes safetensors; leave `safe_serialization` at True.")
-        refuse_unknown("save_pretrained", others, _INSTEAD_OF_SAVING, StorageError)
-        path = check_path(save_directory, "save_directory")
-        file = COMPACT_NAME if compact else WEIGHTS_NAME if safe_serialization else PICKLE_NAME
-        known = list(self.base_model.peft_config)
-        names = known if selected_adapters is None else check_names(selected_adapters, "selected_adapters")
-        self.base_model.check_known(names)
-        look_up = Tensor.detach if state_dict is None else self._looking_into(state_dict)
-        for name in names if is_main_process else ():
-            folder = path if name == "default" else path / name
-            save_adapter(self.base_model, name, folder, file, look_up)
-
-    def _looking_into(self, state_dict: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
-        """A function from a tensor of this model to the one of its name in ``state_dict``."""
-        names = {id(tensor): name for name, tensor in self.state_dict(keep_vars=True).items()}
-
-        def look_up(tensor: Tensor) -> Tensor:
-            found = state_dict.get(names[id(tensor)])
-            if found is None or found.shape != tensor.shape:
-                raise StorageError(
-                    f"`state_dict` should hold '{names[id(tensor)]}' of shape {tuple(tensor.shape)}; pass all that "
-                    "`state_dict()` of this model gives."
-                )
-            return found.detach()
-
-        return look_up
 
     @classmethod
     def from_pretrained(
@@ -141,10 +82,11 @@ class PretrainedMixin(nn.Module):
         Raises:
             ShiraError: when the files do not fit each other or the model, or the model is on another device.
         """
-        refuse_unknown("load_adapter", others, _INSTEAD_OF_LOADING, StorageError)
+        if others:
+            refuse_unknown("load_adapter", others, _INSTEAD_OF_LOADING, StorageError)
         folder = check_path(model_id, "model_id") / check_path(subfolder or ".", "subfolder")
         expected = device_map or {}
-        check_placement(self.base_model.model, {"": torch_device, **expected} if torch_device else expected)
+        _check_placement(self.base_model.model, {"": torch_device, **expected} if torch_device else expected)
         check_adapter_name(adapter_name, self.base_model.peft_config)
         config, loaded = read_adapter(self.base_model, folder, config)
         self.base_model.add_adapter(
@@ -168,3 +110,32 @@ class PretrainedMixin(nn.Module):
             "`push_to_hub` is not offered. Save the adapter with `save_pretrained(folder)` and upload the folder, for "
             "instance with `huggingface_hub.upload_folder(folder_path=folder, repo_id=...)`."
         )
+
+
+def _check_placement(model: nn.Module, device_map: dict[str, Any]) -> None:
+    """Check that the parameters below each module's path ("" is the model) are on its device; longer paths win.
+
+    Raises:
+        ShiraError: naming the first parameter that is elsewhere, or what is no such map.
+    """
+    if not isinstance(device_map, dict):
+        raise ShiraError(
+            f"`device_map={device_map!r}` would place the model, which is not done here: place it first, with "
+            "`model.to(device)` or transformers' `from_pretrained(..., device_map=...)`."
+        )
+    for name, parameter in model.named_parameters():
+        paths = [path for path in device_map if not path or f"{name}.".startswith(f"{path}.")]
+        if paths and not _same(parameter.device, device_map[max(paths, key=len)]):
+            raise ShiraError(
+                f"'{name}' is on {parameter.device}, not on {device_map[max(paths, key=len)]} as expected; an adapter "
+                "goes to the device of its layer. Move the model first, with `model.to(device)`."
+            )
+
+
+def _same(device: torch.device, expected: Any) -> bool:
+    """Whether these are one device; "cuda" is any of them."""
+    try:
+        wanted = torch.device(expected)
+    except (RuntimeError, TypeError):
+        raise ShiraError(f"{expected!r} is no device; name one such as 'cpu' or 'cuda:0'.") from None
+    return device.type == wanted.type and wanted.index in (None, device.index)

@@ -1,37 +1,32 @@
-"""Adapters on disk, in PEFT's layout: ``adapter_config.json`` and ``adapter_model.safetensors``.
+"""Loading an adapter: config and tensors are checked against each other and against the model before anything changes.
 
-Saving is atomic. Loading checks everything, config and tensors against each other and against the model, before it
-changes anything: an adapter may come from a stranger. :mod:`shira_lab.minimal` writes the same two files without this
-care.
+An adapter may come from a stranger. Each error names the file, the tensor and the reason.
 """
 
-import re
-from collections.abc import Callable
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from shira_lab.adapters.config import AdapterConfig, LoraConfig
+from shira_lab.adapters.config import AdapterConfig
+from shira_lab.adapters.lora_config import LoraConfig
 from shira_lab.adapters.modules_to_save import find_modules_to_save, with_task_head
-from shira_lab.adapters.storage.card import card, may_write_card
-from shira_lab.adapters.storage.compact import pack, unpack
-from shira_lab.adapters.storage.files import read_json, write_atomic, writing
-from shira_lab.adapters.storage.folder import CARD_NAME, find_files, read_config, write_folder
-from shira_lab.adapters.storage.tensor_files import COMPACT_NAME, WEIGHTS_NAME, encode, read_tensors
+from shira_lab.adapters.storage.compact import unpack
+from shira_lab.adapters.storage.files import read_bytes
+from shira_lab.adapters.storage.folder import COMPACT_NAME, PICKLE_NAME, find_files
+from shira_lab.adapters.storage.save import COMPILED, PREFIX
 from shira_lab.adapters.targets import find_targets, output_layer
 from shira_lab.adapters.tree import base_modules
 from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.budget import Shape, check_budget
 from shira_lab.errors import StorageError, expect
 from shira_lab.layers import ShiraAdapter
-from shira_lab.masks.positions import from_indices, is_conv1d, shape_of, to_indices
-
-PREFIX = "base_model.model."
-#: What ``torch.compile`` puts before the names of a module's parts. A file says nothing of it.
-_COMPILED = "_orig_mod."
+from shira_lab.masks.positions import from_indices, is_conv1d, shape_of
 
 
 @dataclass(frozen=True)
@@ -56,60 +51,6 @@ class LoadResult(NamedTuple):
     unexpected_keys: list[str]
 
 
-def adapter_tensors(
-    model: AdapterModel, name: str, look_up: Callable[[Tensor], Tensor] = Tensor.detach
-) -> dict[str, Tensor]:
-    """The tensors of an adapter under PEFT's names, each what ``look_up`` makes of the one in the model."""
-    tensors: dict[str, Tensor] = {}
-    for path, layer in model.adapter_layers():
-        if name in layer.adapters:
-            adapter = layer.get_adapter(name)
-            state = {key: look_up(value) for key, value in adapter.state_dict(keep_vars=True).items()}
-            if isinstance(adapter, ShiraAdapter):  # in PEFT's form, as rows and columns
-                state["shira_indices"] = to_indices(state.pop("positions"), adapter.shape)
-            tensors |= {f"{PREFIX}{path}.{key}": value for key, value in state.items()}
-    for path, wrapper in model.wrapped_modules():
-        if name in wrapper.modules_to_save:
-            state = wrapper.modules_to_save[name].state_dict(keep_vars=True)
-            tensors |= {f"{PREFIX}{path}.{key}": look_up(value) for key, value in state.items()}
-    return tensors
-
-
-def save_adapter(
-    model: AdapterModel,
-    name: str,
-    folder: Path,
-    file: str = WEIGHTS_NAME,
-    look_up: Callable[[Tensor], Tensor] = Tensor.detach,
-) -> None:
-    """Write an adapter into ``folder``, whole or not at all; see :mod:`shira_lab.adapters.storage.folder`. Its model
-    card comes last.
-
-    Args:
-        file: one of :data:`~shira_lab.adapters.storage.tensor_files.TENSOR_FILES`. PEFT does not read
-            :data:`COMPACT_NAME`, the form of :mod:`shira_lab.adapters.storage.compact`.
-        look_up: as for :func:`adapter_tensors`.
-
-    Raises:
-        StorageError: when the folder cannot be written, or holds an adapter of another kind.
-    """
-    config = recorded_config(model, name)
-    _check_same_kind(folder, config)
-    tensors = {
-        key.replace(_COMPILED, ""): value.cpu().contiguous().clone()
-        for key, value in adapter_tensors(model, name, look_up).items()
-    }
-    config = config.copy(inference_mode=True)
-    if file == COMPACT_NAME:
-        layers = {PREFIX + path.replace(_COMPILED, ""): layer for path, layer in model.adapter_layers()}
-        shapes = {path: shape_of(layer.base_layer) for path, layer in layers.items()}
-        tensors = pack(tensors, config, shapes)
-    new_card = may_write_card(folder)
-    write_folder(folder, file, encode(tensors, file), config.to_json().encode())
-    if new_card:
-        write_atomic(folder / CARD_NAME, card(config, file).encode())
-
-
 def read_adapter(
     model: AdapterModel, folder: Path, config: AdapterConfig | None = None
 ) -> tuple[AdapterConfig, LoadedAdapter]:
@@ -126,20 +67,35 @@ def read_adapter(
         expect(config, AdapterConfig, "config", "a ShiraConfig or LoraConfig")
     file = find_files(folder)[1]
     compact = file.name == COMPACT_NAME  # it leaves out what the seed in the folder's own config gives
-    stored = read_config(folder) if config is None or compact else config
+    stored = AdapterConfig.from_pretrained(folder) if config is None or compact else config
     config = with_task_head(model.model, config or stored)
     targets = find_targets(model.model, config)
     shapes = {path: shape_of(layer) for path, layer in targets.items()}
     found = _without_prefix(str(file), read_tensors(file))
     if compact:
-        found = unpack(found, stored, {path.replace(_COMPILED, ""): shape for path, shape in shapes.items()})
+        found = unpack(found, stored, {path.replace(COMPILED, ""): shape for path, shape in shapes.items()})
     expected = _expected_tensors(model.model, targets, config)
-    names = {key.replace(_COMPILED, ""): key for key in expected}
+    names = {key.replace(COMPILED, ""): key for key in expected}
     found = {names.get(key, key): value for key, value in found.items()}
     if own := _own_embeddings(model.model, found, set(expected), str(file)):
         config = config.copy(modules_to_save=[*(config.modules_to_save or []), *own])
         expected = _expected_tensors(model.model, targets, config)
     return config, check_tensors(str(file), found, expected, shapes)
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """All tensors of the file by name, on the CPU.
+
+    Raises:
+        StorageError: when it is missing, or not such a file, or holds anything else than tensors by name.
+    """
+    content = read_bytes(file)
+    if file.name == PICKLE_NAME:
+        return _unpickle(file, content)
+    try:
+        return safetensors.torch.load(content)
+    except (safetensors.SafetensorError, KeyError, ValueError, OverflowError) as error:
+        raise StorageError(f"{file} is not a valid safetensors file ({error}); it may be cut off.") from None
 
 
 def check_tensors(
@@ -182,13 +138,31 @@ def fill_adapter(model: AdapterModel, name: str, loaded: LoadedAdapter) -> None:
             parameter.copy_(loaded.tensors[f"{path}.{key}"])
 
 
+def _unpickle(file: Path, content: bytes) -> dict[str, Tensor]:
+    """A pickle can run code when it is read; PyTorch's reader for tensors alone cannot."""
+    try:
+        tensors = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # a broken pickle can raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise StorageError(
+            f"{file} could not be read as tensors alone ({reason}). Nothing else is read from a pickle, because it "
+            "could run code; ask for a safetensors file."
+        ) from None
+    if not isinstance(tensors, dict) or not all(isinstance(key, str) for key in tensors):
+        raise StorageError(f"{file} should hold tensors by name; it holds a {type(tensors).__name__}.")
+    for key, tensor in tensors.items():
+        if type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.layout != torch.strided or tensor.is_meta:
+            raise StorageError(f"{file}: '{key}' is no plain tensor.")
+    return {key: tensor.detach() for key, tensor in tensors.items()}
+
+
 def _without_prefix(source: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     strange = [key for key in tensors if not key.startswith(PREFIX)]
     if strange:
         raise StorageError(
             f"{source}: tensor '{strange[0]}' does not begin with '{PREFIX}' as an adapter's tensors do."
         )
-    return {key.removeprefix(PREFIX).replace(_COMPILED, ""): value for key, value in tensors.items()}
+    return {key.removeprefix(PREFIX).replace(COMPILED, ""): value for key, value in tensors.items()}
 
 
 def _own_embeddings(model: nn.Module, found: dict[str, Tensor], expected: set[str], source: str) -> list[str]:
@@ -275,24 +249,3 @@ def _check_positions(source: str, key: str, indices: Tensor, shape: Shape) -> Te
 
 def _rises(positions: Tensor) -> bool:
     return bool((positions[1:] > positions[:-1]).all())
-
-
-def _check_same_kind(folder: Path, config: AdapterConfig) -> None:
-    with writing(folder):
-        there = find_files(folder)[0]
-        if not there.is_file():
-            return
-    kind = read_json(there).get("peft_type")
-    if kind != config.peft_type:
-        raise StorageError(
-            f"{folder} holds a {kind} adapter; saving this {config.peft_type} adapter there would overwrite it. "
-            "Choose another folder, or delete that one first."
-        )
-
-
-def recorded_config(model: AdapterModel, name: str) -> AdapterConfig:
-    """The config as it is saved: with the scale that each layer has now."""
-    layers = [(path, layer.get_adapter(name)) for path, layer in model.adapter_layers() if name in layer.adapters]
-    scale = layers[0][1].scale
-    others = {f"^{re.escape(path)}": adapter.scale for path, adapter in layers if adapter.scale != scale}
-    return model.peft_config[name].copy(scale=scale, scale_pattern=others)

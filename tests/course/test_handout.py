@@ -1,0 +1,200 @@
+"""A handout keeps solutions back, is whole or not there, and its tests tell right answers from wrong ones."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from shira_lab.cli import main
+from shira_lab.course.exercises import EXERCISES, Exercise, mine_or_solution, shown, solution
+from shira_lab.course.exercises.build.beside import Beside
+from shira_lab.course.exercises.exercise import _MARKED
+from shira_lab.course.handout.lesson import find_lessons
+from shira_lab.course.handout.marking import hidden, visible
+from shira_lab.course.handout.points import points_of
+from shira_lab.errors import ConfigError, ShiraError
+
+SEED = 7
+LESSONS = find_lessons(["all"])
+every_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+every_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
+
+
+def made(code: str, exercise: Exercise) -> Any:
+    """What the code makes of the exercise, among the names of the exercise's module."""
+    names = dict(vars(sys.modules[exercise.solution.__module__]))
+    exec(code, names)
+    return names[exercise.name]
+
+
+def earned(answer: Any) -> tuple[bool, bool]:
+    """Whether the answer passes the visible and the hidden test."""
+    outcomes = []
+    for test in (lambda: visible(answer), lambda: hidden(answer, SEED)):
+        try:
+            test()
+            outcomes.append(True)
+        except AssertionError:
+            outcomes.append(False)
+    return outcomes[0], outcomes[1]
+
+
+@pytest.fixture(scope="module")
+def handouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All lessons in each format."""
+    folder = tmp_path_factory.mktemp("handouts")
+    for format_ in ("plain", "nbgrader", "otter"):
+        assert main(["handout", "all", "--format", format_, "--seed", str(SEED), "--out", str(folder / format_)]) == 0
+    return folder
+
+
+@every_exercise
+def test_the_solution_passes_both_tests_and_the_stub_neither(exercise: Exercise) -> None:
+    assert earned(made(exercise.answer, exercise)) == (True, True)
+    assert earned(made(exercise.stub, exercise)) == (False, False)
+
+
+def test_an_answer_that_is_right_but_breaks_a_promise_gets_the_hidden_points_alone() -> None:
+    right = EXERCISES["unload"].answer
+    assert "copy.deepcopy(base)" in right
+    assert earned(made(right.replace("copy.deepcopy(base)", "base"), EXERCISES["unload"])) == (False, True)
+
+
+def test_an_answer_for_the_inputs_of_the_check_alone_gets_the_visible_points_alone() -> None:
+    exercise = EXERCISES["largest_r"]
+    right = exercise.solution
+
+    def largest_r(shapes: Any, max_bytes: int) -> int:
+        return (
+            right(shapes, max_bytes) if max_bytes in (10_000_000, 40_000_000, 999_999, 442_368, 442_367, 10**9) else 1
+        )
+
+    assert earned(largest_r) == (True, False)
+
+
+def test_a_step_is_judged_alone_where_an_earlier_one_is_wrong() -> None:
+    names = dict(vars(sys.modules[EXERCISES["inject"].solution.__module__]))
+    exec(EXERCISES["ShiraLinear"].stub, names)
+    wrong = names["ShiraLinear"]
+    exec(EXERCISES["inject"].answer, names)
+    assert earned(names["inject"]) == (True, True)
+    assert names["ShiraLinear"] is wrong
+
+
+@every_exercise
+def test_points_come_from_difficulty_and_minutes(exercise: Exercise) -> None:
+    seen, secret = points_of(exercise)
+    assert seen >= secret >= 1
+    assert seen + secret == {"easy": 2, "medium": 3, "hard": 4}[exercise.difficulty] * -(-exercise.minutes // 5)
+
+
+def texts(path: Path) -> str:
+    """All that a notebook holds, its stored outputs too."""
+    return json.dumps(json.loads(path.read_text(encoding="utf-8")), ensure_ascii=False)
+
+
+@every_lesson
+def test_learners_get_no_line_that_they_have_to_find(lesson: Any, handouts: Path) -> None:
+    folder = handouts / "plain" / "learners"
+    given = "".join(texts(folder / kind / lesson.path.name) for kind in ("lessons", "exercises"))
+    stubs = "".join(task.exercise.stub for task in lesson.tasks)
+    for task in lesson.tasks:
+        for line in task.exercise._source().splitlines():
+            if (marked := _MARKED.fullmatch(line)) and marked["code"] not in stubs and len(line) > 40:
+                assert json.dumps(marked["code"])[1:-1] not in given, task.exercise.name
+
+
+@every_lesson
+def test_a_learners_lesson_has_no_output_of_a_cell_with_an_answer(lesson: Any, handouts: Path) -> None:
+    cells = nbformat.read(handouts / "plain" / "learners" / "lessons" / lesson.path.name, as_version=4).cells
+    for task in lesson.tasks:
+        checked = [cell for cell in cells if cell.source.endswith(f"check({task.exercise.name})")]
+        assert checked and not any(cell.outputs for cell in checked)
+    assert any(cell.get("outputs") for cell in cells), "what no answer had a part in stays"
+
+
+@every_lesson
+def test_the_teacher_has_notes_solutions_and_what_the_checks_say(lesson: Any, handouts: Path) -> None:
+    cells = nbformat.read(handouts / "otter" / "teacher" / "lessons" / lesson.path.name, as_version=4).cells
+    assert cells[0].source.startswith("# ")
+    for task in lesson.tasks:
+        assert any(cell.source == task.exercise.answer for cell in cells)
+        [checked] = [cell for cell in cells if cell.source.endswith(f"check({task.exercise.name})")]
+        assert checked.outputs[0].data["text/plain"].startswith("Well done! ")
+
+
+@every_lesson
+def test_a_sheet_runs_by_itself_up_to_its_first_answer(lesson: Any, handouts: Path) -> None:
+    cells = nbformat.read(handouts / "plain" / "learners" / "exercises" / lesson.path.name, as_version=4).cells
+    names: dict[str, Any] = {"__name__": "sheet"}
+    for cell in cells:
+        if cell.cell_type == "code" and not cell.source.startswith("check("):
+            exec(cell.source, names)
+    assert {task.exercise.name for task in lesson.tasks} <= names.keys()
+
+
+def test_the_seed_is_the_teachers_alone(handouts: Path) -> None:
+    for format_ in ("plain", "nbgrader", "otter"):
+        assert json.loads((handouts / format_ / "teacher" / "marking.json").read_text())["seed"] == SEED
+        assert not [
+            path for path in (handouts / format_ / "learners").rglob("*.ipynb") if f"seed={SEED})" in texts(path)
+        ]
+
+
+def test_a_folder_with_something_in_it_stays_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    assert main(["handout", "1", "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path} is not empty: name a folder that is not there yet. Nothing was written." in said
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_lesson_that_is_not_there_is_named_with_those_that_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["handout", "1", "13", "--out", str(tmp_path / "out")]) == 2
+    assert "There is no lesson '13'; there are 01-start-here, 02-masks, " in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_fails_on_the_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stops(*arguments: Any) -> None:
+        raise ShiraError("the notes are gone")
+
+    monkeypatch.setattr("shira_lab.course.handout.write.notes_of", stops)
+    assert main(["handout", "1", "--out", str(tmp_path / "out")]) == 2
+    assert not any(tmp_path.iterdir())
+
+
+def test_names_and_numbers_name_the_same_lesson() -> None:
+    assert {lesson.name for name in ("1", "01", "01-start-here") for lesson in find_lessons([name])} == {
+        "01-start-here"
+    }
+
+
+def test_solutions_are_kept_back_where_the_file_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert solution("fewest")
+    (tmp_path / shown.FILE).write_text(shown.FILE_SAYS)
+    with pytest.raises(ShiraError, match=r"The solution of fewest is kept back here; `check\(fewest\)` says what"):
+        solution("fewest")
+    monkeypatch.setenv(shown.VARIABLE, "shown")
+    assert solution("fewest")
+    monkeypatch.setenv(shown.VARIABLE, "hidden")
+    with pytest.raises(ConfigError, match=r"SHIRA_LAB_SOLUTIONS is 'hidden'; set it to 'kept' or 'shown', or not"):
+        solution("fewest")
+
+
+def test_a_lesson_goes_on_with_a_solution_that_it_does_not_show(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(shown.VARIABLE, "kept")
+    stub = made(EXERCISES["add_sparse"].stub, EXERCISES["add_sparse"])
+    taken = mine_or_solution(stub)
+    assert capsys.readouterr().out == "On with the solution of add_sparse.\n"
+    assert earned(taken)[0]
+    page = Beside((taken, stub))
+    assert "weight.put" not in repr(page) + page._repr_html_()
