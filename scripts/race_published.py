@@ -12,8 +12,8 @@ from compare import run_plan
 from shira_lab.course.comparison.records import Cell
 
 #: Beside "magnitude", which is Super-Tuning's other choice. Those that read samples read the usual 32.
-MASKS = ("smallest", "lift", "columns", "gradient_block", "wanda")
+CELLS = [Cell("shira", mask_type, R) for mask_type in ("smallest", "lift", "columns", "gradient_block", "wanda")]
 
 
 if __name__ == "__main__":
-    run_plan([Cell("shira", mask_type, R) for mask_type in MASKS], PROTOCOL, str(__doc__))
+    run_plan(CELLS, PROTOCOL, str(__doc__))

@@ -1,9 +1,7 @@
 """The whole method on one page: Sparse High Rank Adapters (SHiRA, arXiv 2406.13175, section 3).
 
-    forward     y  = x (W + S)^T + b        S[positions] = v, and zero elsewhere
-    backward    dv = (dy^T x)[positions]    the weight W of shape (m, n) stays frozen
-
-v holds k = r(m + n) numbers at positions chosen once. The rest of the package does the same with more care.
+forward     y  = x (W + S)^T + b        S[positions] = v, k = r(m + n) numbers, and zero elsewhere
+backward    dv = (dy^T x)[positions]    the weight W of shape (m, n) stays frozen; of dy^T x, k entries are made
 """
 
 import json
@@ -46,7 +44,7 @@ def add_sparse(weight: Tensor, positions: Tensor, v: Tensor) -> Tensor:
 
 
 class SparseWeightGrad(torch.autograd.Function):
-    """y = x (W + S)^T + b, of shape (..., m) for x (..., n); the backward pass keeps k numbers of the weight's mn."""
+    """y = x (W + S)^T + b, of shape (..., m) for x (..., n); its backward pass makes k numbers of the weight's mn."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, v: Tensor, weight: Tensor, positions: Tensor, bias: Tensor | None) -> Tensor:
@@ -56,7 +54,9 @@ class SparseWeightGrad(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, v, weight, positions = ctx.saved_tensors
-        dv = (dy.reshape(-1, dy.shape[-1]).T @ x.reshape(-1, x.shape[-1])).flatten()[positions]
+        rows, columns = torch.unravel_index(positions, weight.shape)
+        g, h = (of.reshape(-1, of.shape[-1]).T.contiguous() for of in (dy, x))  # (m, tokens), (n, tokens)
+        dv = torch.cat([h[columns[rows == i]] @ g[i] for i in range(len(g))])
         return dy @ add_sparse(weight, positions, v), dv, None, None, None
 
 
@@ -69,9 +69,8 @@ class ShiraLinear(nn.Module):
         self.shira_weight = nn.Parameter(torch.zeros(positions.numel(), device=positions.device))
 
     def forward(self, x: Tensor) -> Tensor:
-        return SparseWeightGrad.apply(
-            x, self.shira_weight, self.base_layer.weight, self.positions, self.base_layer.bias
-        )
+        base = self.base_layer
+        return SparseWeightGrad.apply(x, self.shira_weight, base.weight, self.positions, base.bias)
 
 
 def inject_adapter_in_model(config: ShiraConfig, model: nn.Module) -> None:

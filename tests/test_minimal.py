@@ -13,6 +13,7 @@ from torch import nn
 
 import shira_lab
 from shira_lab import minimal
+from shira_lab.course.exercises import check
 from shira_lab.masks.builtin import magnitude_mask, random_mask
 from shira_lab.masks.positions import from_mask
 
@@ -72,6 +73,11 @@ def test_gradients_are_those_of_autograd() -> None:
     rest = (weight, torch.tensor([1, 5, 6, 19]), bias)
     inputs = (x.requires_grad_(), v.requires_grad_())
     assert torch.autograd.gradcheck(lambda x, v: minimal.SparseWeightGrad.apply(x, v, *rest), inputs)
+
+
+def test_its_gradient_passes_the_check_of_the_lesson_that_writes_it_which_counts_what_is_made() -> None:
+    verdict = check(minimal.SparseWeightGrad)
+    assert verdict.passed, verdict.message
 
 
 @every_mask

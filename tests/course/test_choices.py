@@ -7,6 +7,7 @@ from functools import cache
 import choose_positions
 import numpy as np
 import pytest
+import race_published
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from shira_lab import ShiraConfig, calibrate, get_peft_model
 from shira_lab.budget import max_r, num_params
-from shira_lab.course.comparison.log import POSITIONS, shipped
+from shira_lab.course.comparison.log import POSITIONS, PUBLISHED, shipped
 from shira_lab.course.figures import agreement_figure, column_entries_figure
 from shira_lab.course.masks.across_layers import global_positions, rank_pattern
 from shira_lab.course.masks.choices import Choice, Choices
@@ -246,6 +247,14 @@ def test_the_shipped_runs_are_those_of_the_script() -> None:
         len(results.protocol.learning_rates) + len(results.protocol.seeds)
     )
     assert not [cell.label for cell in results.cells if results.at_edge(cell)]
+
+
+def test_the_shipped_race_of_published_masks_is_that_of_its_script_under_the_same_protocol() -> None:
+    race = shipped(PUBLISHED)
+    assert race.protocol == choose_positions.PROTOCOL
+    assert list(race.cells) == race_published.CELLS
+    runs = len(race.protocol.learning_rates) + len(race.protocol.seeds)
+    assert len(race.runs) == len(race.cells) * runs
 
 
 # ---- pictures -------------------------------------------------------------------------------------------------------

@@ -20,7 +20,5 @@ read_log, begin_log, append_run = LOG.read, LOG.begin, LOG.append
 
 
 def shipped(name: str = SHIPPED) -> Comparison:
-    """A comparison that ships with the package: ``SHIPPED``, ``POSITIONS`` or ``PUBLISHED`` on the embedded model, or
-    ``REAL``.
-    """
+    """A comparison that ships: ``REAL``, or on the embedded model ``SHIPPED``, ``POSITIONS`` or ``PUBLISHED``."""
     return LOG.shipped(name)

@@ -58,6 +58,6 @@ LARGEST_R = Exercise(
     minutes=8,
     stub_says=(
         "For 24 layers, the first 768 x 768, and 10.0 MB your r = 67 gives a file of 29.6 MB. How many bytes is one "
-        "trainable parameter?"
+        "parameter?"
     ),
 )

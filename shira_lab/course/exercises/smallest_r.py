@@ -13,9 +13,9 @@ from shira_lab.masks import random_mask
 def smallest_r(shape, seeds):
     """The smallest r at which the random mask of each seed has an entry in every row and in every column."""
     m, n = shape
-    layer = nn.Linear(n, m)
+    layer = nn.Linear(n, m)  # stub: -
     r = 1
-    masks = [random_mask(layer, r, random_seed=seed) for seed in seeds]
+    masks = [random_mask(layer, r, random_seed=seed) for seed in seeds]  # stub: -
     while not all(mask.any(dim=0).all() and mask.any(dim=1).all() for mask in masks):  # stub: -
         r += 1  # stub: -
         masks = [random_mask(layer, r, random_seed=seed) for seed in seeds]  # stub: -

@@ -22,8 +22,8 @@ def refused(tensors, shapes):
         rows, columns = tensors[f"{layer}.shira_indices"].long()
         inside = (rows >= 0) & (rows < m) & (columns >= 0) & (columns < n)  # stub: -
         once = (rows * n + columns).unique().numel() == rows.numel()  # stub: -
-        right = inside.all() and once and len(values) == len(rows) and values.isfinite().all()  # stub: right = True
-        if not right:
+        fits = inside.all() and once and len(values) == len(rows)  # stub: fits = rows.max() < m and columns.max() <= n
+        if not (fits and values.isfinite().all()):
             bad.add(layer)
     return bad
 
@@ -115,4 +115,10 @@ def _check(answer: Solution) -> Verdict:
     return compared(answer, refused, CASES, MISTAKES, _otherwise, praise)
 
 
-REFUSED = Exercise(solution=refused, check=_check, difficulty="medium", minutes=12, stub_says=next(iter(MISTAKES)))
+REFUSED = Exercise(
+    solution=refused,
+    check=_check,
+    difficulty="medium",
+    minutes=12,
+    stub_says="The layer 'column_too_large' passes, and should not: its name says what is wrong in it.",
+)
