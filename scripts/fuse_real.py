@@ -16,7 +16,7 @@ PROTOCOL = Protocol(
     steps=40,
     batch_size=1,
     stories=6,
-    learning_rates={"lora": 0.01, "random": 0.01, "magnitude": 0.01},
+    learning_rates={"lora": 0.01, "random": 0.03, "magnitude": 0.03},
     scales=(0.5, 0.75, 1.0),
 )
 PAIRS = (Pair("lora", "other seed"), Pair("random", "other seed"), Pair("magnitude", "same weights"))

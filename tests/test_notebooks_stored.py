@@ -35,7 +35,21 @@ def outputs(path: Path) -> list[NotebookNode]:
     return [output for cell in code_cells(path) for output in cell.outputs]
 
 
-NUMBERS = ("four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen")
+NUMBERS = (
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+)
 READING = re.compile(rf"[Rr]eading takes ({'|'.join(NUMBERS)}) minutes")
 FOLDED = re.compile(r"<details>.*?</details>", re.DOTALL)
 #: The line under a heading for whoever opens the lesson there.
