@@ -61,7 +61,7 @@ class SparseWeightGrad(torch.autograd.Function):
 
 
 class ShiraLinear(nn.Module):
-    """A frozen ``nn.Linear`` with k trainable parameters in float32, zero at first: the model starts as the base model."""
+    """A frozen ``nn.Linear`` with k trainable parameters in float32, zero at first: it starts as the base."""
 
     def __init__(self, base_layer: nn.Linear, positions: Tensor) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ way        how                                           when
 ========== ============================================= ===============================================
 sparse     W + S in memory of its own, for this product; a layer that PyTorch's own linear product
            the gradient of k values, nothing dense       describes, in ordinary eager code
-few tokens base_layer(x) + x S^T, S as sparse rows       the same, for a few tokens without a gradient
+few tokens base_layer(x) + x S^T, S as sparse rows       the same, for a few tokens in ``no_grad``
 dense      base_layer with W + S, made of operations     hooks on the base layer, a weight that trains,
            that PyTorch can differentiate and trace      compiling, tracing, ``torch.func``, subclasses
 beside     base_layer(x) + x S^T, S dense                a base layer that computes its weight itself
@@ -134,7 +134,7 @@ def which_way(base_layer: nn.Module, adapters: Sequence[ShiraAdapter], x: Tensor
     tensors = [x, *frozen, *values]
     if not {type(tensor) for tensor in tensors} <= {Tensor, nn.Parameter}:
         return "dense"
-    if torch.is_grad_enabled() and any([tensor.requires_grad for tensor in tensors]):
+    if torch.is_grad_enabled():  # a saved adapter, which trains no more, gives to the last bit what it gave in training
         return "dense" if any([tensor.requires_grad for tensor in frozen]) else "sparse"
     few = x.numel() * sum([value.numel() for value in values]) <= FEW * weight.numel() * x.shape[-1]
     wide = x.dtype in (torch.float32, torch.float64) and {tensor.dtype for tensor in tensors} == {x.dtype}
