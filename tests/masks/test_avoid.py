@@ -29,7 +29,8 @@ def test_every_mask_avoids_what_is_taken_and_keeps_its_budget(
     taken = torch.ones(m * n, dtype=torch.bool)
     taken[torch.randperm(m * n, generator=generator)[:room]] = False
     taken = taken.view(m, n)
-    options: dict[str, object] = {"avoid": taken, "random_seed": 3, "gradient": torch.randn(m, n)}
+    statistics: dict[str, object] = {"gradient": torch.randn(m, n), "input_norm": torch.rand(n)}
+    options = {"avoid": taken, "random_seed": 3, **statistics}
     mask = find_mask(mask_type)(layer, r, **options)
     assert int(mask.sum()) == num_params(r, (m, n)) and not bool((mask.bool() & taken).any())
     positions = mask_positions(find_mask(mask_type), layer, r, **options)
