@@ -1,5 +1,4 @@
-"""Train masks that were calibrated on few or many samples, in both ways, beside masks that need none, and masks that
-were published as methods of their own; keep every run.
+"""Train masks that were calibrated on few or many samples, in both ways, beside masks that need none; keep every run.
 
 The protocol is that of scripts/compare.py: each cell is tuned over the same learning rates and then repeated with other
 seeds, which also draw other samples to calibrate on. Run it again to resume: finished runs are read from the log.
@@ -18,8 +17,6 @@ CALIBRATIONS: tuple[tuple[tuple[int, Reduction], ...], ...] = (
     ((32, "mean_abs"), (32, "abs_mean"), (8, "mean_abs"), (128, "mean_abs")),
     ((8, "abs_mean"), (128, "abs_mean")),
 )
-#: Beside "magnitude", which is Super-Tuning's other choice; those that read samples read the usual 32.
-PUBLISHED = ("smallest", "lift", "columns", "gradient_block", "wanda")
 PROTOCOL = Protocol(
     reference_world=None,
     steps=60,
@@ -39,7 +36,7 @@ def cells() -> list[Cell]:
         for mask_type in ("gradient", "snip")
         for samples, reduction in group
     ]
-    return uncalibrated + calibrated + [Cell("shira", mask_type, R) for mask_type in PUBLISHED]
+    return uncalibrated + calibrated
 
 
 if __name__ == "__main__":

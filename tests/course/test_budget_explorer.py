@@ -73,7 +73,7 @@ def test_the_text_field_takes_a_folder(explorer: BudgetExplorer, tmp_path: Path)
     opt_config().save_pretrained(tmp_path)
     explorer.controls["other_model"].value = f" {tmp_path} "
     assert explorer.model == explorer.controls["model"].value == str(tmp_path)
-    assert f"has {find_architecture(tmp_path).parameters:,} numbers" in explorer.status.value
+    assert f"has {find_architecture(tmp_path).parameters:,} parameters" in explorer.status.value
 
 
 def test_a_model_that_cannot_be_had_is_a_sentence(explorer: BudgetExplorer, no_hub: None) -> None:
@@ -84,7 +84,7 @@ def test_a_model_that_cannot_be_had_is_a_sentence(explorer: BudgetExplorer, no_h
     with pytest.raises(ShiraError):
         _ = explorer.costs
     explorer.controls["model"].value = "embedded"
-    assert "embedded has 2,028,864 numbers" in explorer.status.value
+    assert "embedded has 2,028,864 parameters" in explorer.status.value
 
 
 def test_it_starts_without_its_model_too(no_hub: None) -> None:
