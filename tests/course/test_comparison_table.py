@@ -31,9 +31,10 @@ def rows(html: str) -> list[list[str]]:
 def test_the_table_has_a_row_for_each_method_the_best_first(table: ComparisonTable) -> None:
     assert rows(table._table.value) == [
         ["full", "100", "0.03", "0.18 ± 0.01", "", ""],
-        ["SHiRA random", "100", "0.1 (edge of the grid)", "0.77 ± 0.07", "", ""],
+        ["SHiRA random", "100", "0.1 (edge)", "0.77 ± 0.07", "", ""],
         ["LoRA", "100", "0.03", "0.84 ± 0.02", "", ""],
     ]
+    assert "edge: the best learning rate is the smallest or the largest that was tried" in table._table.value
 
 
 def test_choosing_a_measure_shows_that_measure(table: ComparisonTable) -> None:

@@ -34,9 +34,11 @@ def comparison_table(comparison: Comparison, r: int, measure: Measure, fresh: Se
     body = "".join(
         _row(comparison, cell, spreads[cell], new[cell], measure, top, look[cell.family].colour) for cell in cells
     )
+    at_edge = any(comparison.at_edge(cell) for cell in cells)
+    edge = "; edge: the best learning rate is the smallest or the largest that was tried" if at_edge else ""
     return (
         '<div style="overflow-x:auto"><table style="border-collapse:collapse;line-height:1.4">'
-        f'<caption style="text-align:left;padding:4px 0">{escape(measure.title)}, r = {r}</caption>'
+        f'<caption style="text-align:left;padding:4px 0">{escape(measure.title)}, r = {r}{edge}</caption>'
         f"<thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
