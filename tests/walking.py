@@ -46,7 +46,7 @@ def agree(app: App) -> None:
         assert app.controls[name].value == getattr(app, name), name
 
 
-def shown(widget: ipywidgets.Widget) -> list[tuple[str, object]]:
+def shown(widget: ipywidgets.Widget) -> list[tuple[str, dict[str, object]]]:
     """What the browser is told of every widget below this one, except for names of its own."""
     told = {
         key: MEASURED.sub("", value) if isinstance(value, str) else value
@@ -60,6 +60,8 @@ def shown(widget: ipywidgets.Widget) -> list[tuple[str, object]]:
 
 
 def pictures(app: App) -> list[tuple[str, object]]:
-    """As :func:`shown`, without the controls, whose ends remember where they were."""
+    """As :func:`shown`, without the controls, whose ends remember where they were, and of a faded mask, which is of a
+    state before, that alone."""
     controls = {type(control).__name__ for control in app.controls.values()}
-    return [row for row in shown(app.view) if row[0] not in controls]
+    rows = [row for row in shown(app.view) if row[0] not in controls]
+    return [(name, "faded") if told.get("faded") else (name, told) for name, told in rows]

@@ -28,12 +28,13 @@ class MaskPanel:
     """Part of an app.
 
     Widgets: ``mask``; ``density``, ``spectrum`` and ``facts``, which are ``beside`` it; ``status``; all of these are in
-    ``view``. And ``ranks``, the ranks in one line, for an app whose ``facts`` may be out of sight.
+    ``view``. And ``ranks``, the ranks in one line, where an app whose ``facts`` may be out of sight makes such a line.
     """
 
     def __init__(self) -> None:
         self.mask, self.spectrum = MaskCanvas(), SpectrumPlot()
-        self.density, self.facts, self.ranks, self.status = (*(ipywidgets.HTML() for _ in range(3)), Status())
+        self.density, self.facts, self.status = ipywidgets.HTML(), ipywidgets.HTML(), Status()
+        self.ranks: ipywidgets.HTML | None = None
         self.beside = ipywidgets.VBox([self.density, self.spectrum, self.facts], layout={"flex": "1 1 260px"})
         self.view = ipywidgets.VBox([row(self.mask, self.beside, gap="8px 24px"), self.status])
         # Two threads: a first answer never waits for an exact one that an earlier move asked for.
@@ -61,7 +62,8 @@ class MaskPanel:
             self.spectrum.show({})
             self.status.say(in_words(error), error=True)
             self.density.value = f'<p style="color:{ERROR}">{escape(in_words(error))}</p>'
-            self.facts.value = self.ranks.value = ""
+            self.facts.value = ""
+            self._say_ranks("")
             return
         self.mask.show(mask.positions, shape, mask.profile)
         self.density.value = density_bar(density(mask.r, shape))
@@ -91,7 +93,11 @@ class MaskPanel:
     def _show_spectrum(self, mask: LayerMask, spectrum: Spectrum, *remarks: tuple[str, str]) -> None:
         self.spectrum.show(spectrum)
         self.facts.value = table([*mask.facts(spectrum), *remarks])
-        self.ranks.value = f"A random delta here: <strong>{ranks_in_words(spectrum)}</strong>."
+        self._say_ranks(f"A random delta here: <strong>{ranks_in_words(spectrum)}</strong>.")
+
+    def _say_ranks(self, said: str) -> None:
+        if self.ranks is not None:
+            self.ranks.value = said
 
 
 def density_bar(share: float) -> str:

@@ -77,7 +77,8 @@ class MaskCanvas(anywidget.AnyWidget):
     def fade(self) -> None:
         """Keep the mask, as one that is not asked for any more."""
         if not self.faded:
-            self.faded, self.alt, self.caption = True, f"As it was before: {self.alt}", "The mask before."
+            before = self.alt and f"As it was before: {self.alt}"
+            self.faded, self.alt, self.caption = True, before, "The mask before." if before else ""
 
     def still(self) -> str:
         """The mask, the bars along it and its caption as HTML."""
