@@ -27,7 +27,7 @@ C = TypeVar("C", bound=type["AdapterConfig"])
 
 
 def takes_pefts_fields(cls: C) -> C:
-    """Decorator: the config class also takes fields that only PEFT's class has, where they are off; see
+    """Decorator: the config class also takes `mask_fn` by that name, and unknown fields that are off, as for PEFT; see
     :func:`~shira_lab.adapters.unknown.check_unknown_fields`.
 
     >>> ShiraConfig(r=4, use_dora=False).r
@@ -38,7 +38,7 @@ def takes_pefts_fields(cls: C) -> C:
 
     @functools.wraps(init)
     def __init__(self: "AdapterConfig", *args: Any, **given: Any) -> None:
-        if "mask_fn" in given and "custom_mask_fn" in known:  # mask_fn is a property; this field stores it
+        if "mask_fn" in given and "custom_mask_fn" in known:  # a property, and no field
             given["custom_mask_fn"] = given.pop("mask_fn")
         if given.keys() - known:
             check_unknown_fields(cls, {name: value for name, value in given.items() if name not in known})

@@ -129,7 +129,7 @@ def merge_and_unload(
 
 
 def unload(self: "AdapterModel") -> nn.Module:
-    """The user's model as it was before, adapter layers gone."""
+    """The user's model with its own layers and weights, still frozen; the adapters are gone."""
     ask_all(self.model, AdapterLayer.check_untouched)
     for path, layer in list(adapter_layers(self.model)):
         replace_module(self.model, path, layer.unload())

@@ -1,7 +1,7 @@
 """What PEFT's configs and functions take and ours do not: at PEFT's default it changes nothing, so it is taken too.
 
-PEFT is not asked for its defaults, as it need not be installed: what is off there is None, False or empty. A value that
-says more is refused by name, because without it the result would be another one.
+PEFT is not asked for its defaults, as it need not be installed: what is off there is None, False or empty, and none is
+0. A value that says more is refused by name, because without it the result would be another one.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from typing import Any
 
 from shira_lab.errors import ConfigError, ShiraError
 
-_EMPTY = (bool, int, float, str, list, tuple, dict, set)
+_EMPTY = (bool, str, list, tuple, dict, set)
 #: Values that change nothing here all the same: options of features that are off, and ways to get the same result.
 _OPTIONS = [
     ("megatron_core", "megatron.core"), ("qalora_group_size", 16), ("low_cpu_mem_usage", True),

@@ -1,9 +1,9 @@
 """A linear layer that carries adapters: which are active, which are merged.
 
-    y = x (W + S)^T + b + scaling * B A x        S: the active SHiRA adapters, B A: the active LoRA adapters
+    y = x (W + S)^T + b + scaling * x A^T B^T        S: the active SHiRA adapters; A, B: the active LoRA adapters
 
 The base layer stays what it is. Its weight is W, bit for bit, until somebody asks for :meth:`AdapterLayer.merge`: what
-an active adapter adds is computed beside it; see :mod:`shira_lab.layers.product`.
+an active adapter adds is computed without writing to it; see :mod:`shira_lab.layers.product`.
 """
 
 import threading
@@ -121,7 +121,7 @@ class AdapterLayer(Mergeable):
         """The base layer with the active adapters, x of shape (..., in_features)."""
         if self.merged_adapters:
             self.check_untouched()
-            if self._overlay.holds is not (not self.disable_adapters):  # switched off or on since, or interrupted
+            if self._overlay.holds in (self.disable_adapters, None):  # switched on or off since; None: interrupted
                 self.sync()
         names = [] if self.disable_adapters else acting_names(self, self.active_adapters)
         acting = [self.adapters[n] for n in names if n in self.adapters and n not in self.merged_adapters]

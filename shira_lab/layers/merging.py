@@ -38,7 +38,7 @@ class Mergeable(nn.Module):
     def __init__(self, base_layer: nn.Module, in_place: bool) -> None:
         super().__init__()
         self.base_layer = base_layer
-        self.__dict__["adapters"] = nn.ModuleDict()  # no child: its parts are, under PEFT's names
+        self.__dict__["adapters"] = nn.ModuleDict()  # no child, or each parameter would have two names: see _parts
         self.active_adapters: list[str] = []
         self.merged_adapters: list[str] = []
         self.disable_adapters = False

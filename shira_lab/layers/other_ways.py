@@ -18,9 +18,10 @@ _made: WeakKeyDictionary[ShiraAdapter, tuple[Pattern, int, Tensor]] = WeakKeyDic
 
 
 def rows(adapter: ShiraAdapter) -> Tensor:
-    """S / scaling as compressed sparse rows (out_features, in_features), not differentiable.
+    """S / scaling, the values alone, as compressed sparse rows (out_features, in_features), not differentiable.
 
-    They are made once: they read the values where these lie, so whoever writes there is heard.
+    For a weight stored as (out, in) they are made once: they read the values where these lie, and so see what is
+    written there. For one stored as (in, out) they are made at each call.
     """
     pattern, values = adapter.pattern, adapter.shira_weight.detach()
     if adapter.fan_in_fan_out:

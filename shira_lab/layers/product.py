@@ -7,7 +7,7 @@ W is only read, never written: other modules, threads and processes may hold it,
 way        how                                           when
 ========== ============================================= ===============================================
 sparse     W + S in memory of its own, for this product; a layer that PyTorch's own linear product
-           the gradient of k values, nothing dense       describes, in ordinary eager code
+           the gradient of k values alone                describes, in ordinary eager code
 few tokens base_layer(x) + x S^T, S as sparse rows       the same, for a few tokens in ``no_grad``
 dense      base_layer with W + S, made of operations     hooks on the base layer, a weight that trains,
            that PyTorch can differentiate and trace      compiling, tracing, ``torch.func``, subclasses
@@ -33,7 +33,7 @@ from shira_lab.layers.shira import Delta, ShiraAdapter, plus, version_of
 
 Way = Literal["sparse", "few tokens", "dense", "beside"]
 
-# Up to so many multiplications for each entry of the weight, the product with S alone costs less than a copy of W.
+# Tokens are few up to tokens * k = FEW * mn: then the product with S alone costs less than a copy of W.
 FEW = 1.0
 # Whether PyTorch can multiply sparse rows with a vector on the CPU: it leaves this to a library.
 SPARSE_ROWS = torch.backends.mkl.is_available()
@@ -64,7 +64,7 @@ def product(base_layer: nn.Module, adapters: Sequence[ShiraAdapter], x: Tensor, 
 
 
 class SparseWeightGrad(torch.autograd.Function):
-    """y = x (W + S)^T + b. Backward, the gradients of x and of the k values of S, and no dense gradient of W:
+    """y = x (W + S)^T + b. Backward, gradients of x and k values; a dense one of W only for dense masks:
 
         g = dL/dy,    dL/dx = g (W + S),    dL/dvalues_i = scaling * sum_t g[t, row_i] x[t, column_i]
 
@@ -134,7 +134,7 @@ def which_way(base_layer: nn.Module, adapters: Sequence[ShiraAdapter], x: Tensor
     tensors = [x, *frozen, *values]
     if not {type(tensor) for tensor in tensors} <= {Tensor, nn.Parameter}:
         return "dense"
-    if torch.is_grad_enabled():  # a saved adapter, which trains no more, gives to the last bit what it gave in training
+    if torch.is_grad_enabled():  # so freezing the values changes no bit of the output
         return "dense" if any([tensor.requires_grad for tensor in frozen]) else "sparse"
     few = x.numel() * sum([value.numel() for value in values]) <= FEW * weight.numel() * x.shape[-1]
     wide = x.dtype in (torch.float32, torch.float64) and {tensor.dtype for tensor in tensors} == {x.dtype}

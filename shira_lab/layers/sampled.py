@@ -62,7 +62,7 @@ def _sampled(a: Tensor, b: Tensor, pattern: Pattern, dtype: torch.dtype) -> Tens
 
 def piece_size(width: int) -> int:
     """Tokens in a piece of a matrix with so many columns, a power of two."""
-    return max(FEWEST_TOKENS, 1 << (CACHED_NUMBERS // width).bit_length() - 1)
+    return max(FEWEST_TOKENS, 1 << max(0, (CACHED_NUMBERS // width).bit_length() - 1))
 
 
 def turned(matrix: Tensor, tokens: int, dtype: torch.dtype) -> Iterator[Tensor]:
@@ -87,7 +87,7 @@ def turned(matrix: Tensor, tokens: int, dtype: torch.dtype) -> Iterator[Tensor]:
 
 
 def csr(pattern: Pattern, entries: Tensor) -> Tensor:
-    """Made for each call: PyTorch can neither copy nor pickle such tensors, so none is kept."""
+    """A pattern with these entries, read where they lie. PyTorch cannot copy or pickle it: no module holds one."""
     return torch.sparse_csr_tensor(pattern.row_starts, pattern.columns, entries, pattern.shape, check_invariants=False)
 
 

@@ -101,7 +101,7 @@ def mask_positions(mask_fn: MaskFn, base_layer: nn.Module, r: int, layer: str = 
 
 
 def accepted(mask_fn: MaskFn, offered: dict[str, Any]) -> dict[str, Any]:
-    """Those of the ``offered`` keyword arguments that ``mask_fn`` declares; all of them if it takes ``**kwargs``.
+    """The ``offered`` keyword arguments that ``mask_fn`` declares; all, if it is not built in and takes ``**kwargs``.
 
     >>> accepted(lambda base_layer, r, block_size: ..., {"block_size": 16, "random_seed": 0})
     {'block_size': 16}
@@ -124,7 +124,7 @@ def calibrated_by(mask_fn: MaskFn | None) -> Statistic | None:
 
 
 def built_in(positions: Callable[..., Tensor]) -> MaskFunction:
-    """Decorator: the function ``NAME_mask`` gives the positions of the mask type ``NAME``, for good.
+    """Decorator: the body of ``NAME_mask`` gives sorted positions (k,); the name then gives the dense mask, for good.
 
     >>> find_mask("row_col").__name__
     'row_col_mask'

@@ -1,8 +1,8 @@
 """A mask as the sorted flat positions of its ones, and the positions of a random mask.
 
 Position ``p`` of an (m, n) weight is row ``p // n``, column ``p % n``: the row-major order in which PEFT stores
-``shira_indices``. Dense masks are made only where one is shown. :mod:`shira_lab.minimal` draws the same positions
-in three lines.
+``shira_indices``. Built-in masks by chance and by score make no dense mask. :mod:`shira_lab.minimal` draws the same
+positions in three lines.
 """
 
 import hashlib

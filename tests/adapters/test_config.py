@@ -320,6 +320,15 @@ def test_another_value_of_a_field_that_only_peft_has_is_refused_by_name(kind: ty
                 AdapterConfig.from_dict({"peft_type": kind.peft_type, name: value})
 
 
+@pytest.mark.parametrize(("name", "value"), [("seed", 0), ("random_sed", 0), ("dropout", 0.0), ("layers", 0)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_zero_is_a_value_and_refused_under_a_name_that_is_none(
+    kind: type[AdapterConfig], name: str, value: float
+) -> None:
+    with pytest.raises(ConfigError, match=rf"{kind.__name__} has no `{name}` here; got {value}."):
+        kind(**{name: value})
+
+
 def test_settings_that_only_work_at_run_time_are_looked_into() -> None:
     assert LoraConfig(runtime_config=peft.LoraRuntimeConfig()) == LoraConfig()
     with pytest.raises(ConfigError, match="LoraConfig has no `runtime_config` here; got LoraRuntimeCo"):

@@ -271,6 +271,22 @@ def test_a_full_disk_leaves_the_old_adapter_whole(saved: Path, monkeypatch: pyte
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
 
 
+def test_a_disk_that_fails_once_the_new_tensors_are_there_leaves_the_new_adapter_and_says_so(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, replace = fill_randomly(adapted(mlp(), SHIRA), seed=9), os.replace
+
+    def fail(source: Path, target: Path) -> None:
+        if target.name == CONFIG:
+            raise OSError(5, "Input/output error")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(StorageError, match=r"Input/output error\. The new adapter is there and is read; save again"):
+        model.save_pretrained(saved)
+    assert torch.equal(run(PeftModel.from_pretrained(mlp(), saved)), run(model))
+
+
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(StorageError, match="Could not write"):

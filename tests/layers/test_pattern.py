@@ -110,4 +110,5 @@ def test_a_matrix_is_turned_round_in_stacks_of_pieces(tokens: int, width: int, d
 
 
 def test_a_piece_of_a_narrow_matrix_has_more_tokens() -> None:
-    assert [piece_size(width) for width in (1, 192, 256, 768, 11008)] == [2**17, 512, 512, 128, 128]
+    widths = (1, 192, 256, 768, 11008, 2**17, 2**17 + 1, 10**6)  # some inputs are wider than the cache
+    assert [piece_size(width) for width in widths] == [2**17, 512, 512, *5 * [128]]

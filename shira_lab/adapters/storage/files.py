@@ -80,13 +80,13 @@ def write_beside(path: Path, content: bytes) -> Path:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Inside, what the system refuses becomes a :class:`StorageError` that names ``path``."""
+def writing(path: Path, now: str = "What was there is unchanged.") -> Iterator[None]:
+    """Inside, what the system refuses becomes a :class:`StorageError` that names ``path`` and says how things are."""
     try:
         yield
     except (OSError, ValueError) as error:  # a ValueError for a name that no file can have
         reason = getattr(error, "strerror", None) or error
-        raise StorageError(f"Could not write {path}: {reason}. What was there is unchanged.") from None
+        raise StorageError(f"Could not write {path}: {reason}. {now}") from None
 
 
 def read_bytes(path: Path) -> bytes:
@@ -149,7 +149,7 @@ def write_folder(folder: Path, file: str, tensors: bytes, config: bytes) -> None
     """Make ``folder`` hold this adapter and no other; ``file`` is the name of the tensors' file.
 
     Raises:
-        StorageError: when it cannot be written; what was there is unchanged.
+        StorageError: when it cannot be written; its message says which of the two adapters is there.
     """
     new_tensors = write_beside(folder / file, tensors)
     try:
@@ -162,7 +162,7 @@ def write_folder(folder: Path, file: str, tensors: bytes, config: bytes) -> None
             sync_folder(folder)
     finally:
         new_tensors.unlink(missing_ok=True)
-    with writing(folder / CONFIG_NAME):
+    with writing(folder / CONFIG_NAME, "The new adapter is there and is read; save again to tidy up."):
         for other in set(TENSOR_FILES) - {file}:
             (folder / other).unlink(missing_ok=True)
         os.replace(waiting, folder / CONFIG_NAME)
