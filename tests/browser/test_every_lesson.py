@@ -55,7 +55,7 @@ def test_no_picture_is_empty(lesson: Lesson, name: str, pictures: Path | None) -
     for figure in lesson.page.locator(".js-plotly-plot").all():
         figure.scroll_into_view_if_needed()
         expect(figure.locator(":is(.scatterlayer .trace, .heatmaplayer .hm, .barlayer .point)").first).to_be_attached()
-    for canvas in lesson.page.locator(".jp-OutputArea canvas").all():
+    for canvas in lesson.page.locator(".jp-OutputArea canvas:visible").all():
         assert canvas.evaluate(COLOURS) > 1
     for plot in lesson.page.locator(".jp-OutputArea svg[role=img]").all():
         assert plot.evaluate(MARKS) > 1

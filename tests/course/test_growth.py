@@ -104,3 +104,10 @@ def test_a_new_run_begins_again(view: UpdateView) -> None:
     assert view._caption.value == NOTHING_YET
     view.show(a_run(1))
     assert view.measurement == 1 and "After step 0: largest entry 0, rank 0" in view._caption.value
+
+
+def test_empty_pictures_are_not_shown_before_there_is_something_to_see() -> None:
+    view = UpdateView(History(Settings()))
+    assert view._pictures.layout.display == "none"
+    view.show(a_run(1))
+    assert view._pictures.layout.display is None

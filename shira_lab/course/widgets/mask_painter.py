@@ -84,7 +84,7 @@ class MaskPainter(LayerApp):
     def _arrange(self, controls: ipywidgets.Widget) -> None:
         clear = button("Clear", "", self.clear, "Take all paint away")
         easel, panel = ipywidgets.VBox([self.controls["drawing"], clear]), self._panel
-        panel.ranks = ipywidgets.HTML()
+        panel.ranks = ipywidgets.HTML(layout={"min_height": "28px"})  # nothing below moves when it is filled
         pictures = row(easel, panel.mask, panel.beside, gap="8px 24px")
         self.view.children = (controls, panel.status, panel.ranks, pictures)  # in view while the hand paints
 

@@ -40,8 +40,8 @@ class UpdateView(App):
         self._tiles, self._spectrum, self._caption = TileCanvas(), SpectrumPlot(), ipywidgets.HTML()
         self.link("layer", dropdown("layer", plain([self.layer]), self.layer))
         self.link("measurement", Slider(description="measurement", value=self.measurement, max=self.measurement))
-        pictures = row(self._tiles, self._spectrum, gap="8px 24px")
-        self.view.children = (row(*(self.controls[name] for name in self.shown)), self._caption, pictures)
+        self._pictures = row(self._tiles, self._spectrum, gap="8px 24px")
+        self.view.children = (row(*(self.controls[name] for name in self.shown)), self._caption, self._pictures)
         self.on_change(self._draw, "layer", "measurement")
         self.show(history)
 
@@ -62,6 +62,7 @@ class UpdateView(App):
 
     def _draw(self, _: Any = None) -> None:
         pictures = self._history.pictures_of(self.layer)
+        self._pictures.layout.display = None if pictures else "none"
         if not pictures:
             self._caption.value = NOTHING_YET
             return
