@@ -64,7 +64,7 @@ def product(base_layer: nn.Module, adapters: Sequence[ShiraAdapter], x: Tensor, 
 
 
 class SparseWeightGrad(torch.autograd.Function):
-    """y = x (W + S)^T + b. Backward, gradients of x and k values; a dense one of W only for dense masks:
+    """y = x (W + S)^T + b. Backward, the gradients of x and of the k values (`entries`; dense for dense masks):
 
         g = dL/dy,    dL/dx = g (W + S),    dL/dvalues_i = scaling * sum_t g[t, row_i] x[t, column_i]
 
