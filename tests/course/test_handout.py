@@ -192,8 +192,11 @@ def test_solutions_are_kept_back_where_the_file_lies(tmp_path: Path, monkeypatch
 def test_a_lesson_goes_on_with_a_solution_that_it_does_not_show(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(shown.VARIABLE, "kept")
     stub = made(EXERCISES["add_sparse"].stub, EXERCISES["add_sparse"])
+    monkeypatch.setenv(shown.VARIABLE, "shown")
+    mine_or_solution(stub)
+    monkeypatch.setenv(shown.VARIABLE, "kept")
+    capsys.readouterr()
     taken = mine_or_solution(stub)
     assert capsys.readouterr().out == "On with the solution of add_sparse.\n"
     assert earned(taken)[0]

@@ -96,7 +96,8 @@ class Exercise:
 
     def made_among(self, names: dict[str, Any], readable: bool = True) -> Solution:
         """The solution, made anew by code that finds its other names here; a debugger can read it where it may."""
-        file = f"<solution of {self.name}>"
+        # Two names, so that what was readable once does not show what is kept back later.
+        file = f"<{'' if readable else 'kept '}solution of {self.name}>"
         if readable:
             linecache.cache[file] = (len(self.answer), None, self.answer.splitlines(keepends=True), file)
         made: dict[str, Solution] = {}
