@@ -11,6 +11,7 @@ from .positions_explorer import PositionsExplorer
 from .prediction import Prediction
 from .rank_explorer import RankExplorer
 from .update_view import UpdateView
+from .vote import Vote
 
 __all__ = [
     "AdapterSwitcher",
@@ -26,4 +27,5 @@ __all__ = [
     "Prediction",
     "RankExplorer",
     "UpdateView",
+    "Vote",
 ]
