@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-SECONDS = 60
+SECONDS = 120
 
 
 def kernels(server: psutil.Process) -> int:
