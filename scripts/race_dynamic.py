@@ -21,16 +21,19 @@ PROTOCOL = Protocol(
     learning_rates=(0.1, 0.2, 0.4),
     swap_every=6,
 )
-MOVES: tuple[Moves, ...] = ("rigl", "learned", "spiel", "random")
+#: By r, in the order in which they are run.
+MOVES: dict[int, tuple[Moves, ...]] = {
+    8: ("rigl", "learned", "spiel", "random"),
+    2: ("learned", "random", "rigl", "spiel"),
+}
 
 
 def cells() -> list[Cell]:
     """In the order in which they are run: a log cut short holds whole cells."""
     raced = []
-    for r in (8, 2):
-        raced += [Cell("shira", "random", r), *(Cell("shira", "random", r, mask_moves=moves) for moves in MOVES)]
-        raced += [Cell("shira", "magnitude", r)]
-    return raced
+    for r, moves in MOVES.items():
+        raced += [Cell("shira", "random", r), *(Cell("shira", "random", r, mask_moves=one) for one in moves)]
+    return raced + [Cell("shira", "magnitude", r) for r in MOVES]
 
 
 if __name__ == "__main__":
