@@ -2,6 +2,7 @@ from .adapter_switcher import AdapterSwitcher
 from .budget_explorer import BudgetExplorer
 from .comparison_table import ComparisonTable
 from .dashboard import Dashboard
+from .film_view import FilmView
 from .fine_tune_lab import FineTuneLab
 from .fusion_lab import FusionLab
 from .mask_explorer import MaskExplorer
@@ -18,6 +19,7 @@ __all__ = [
     "BudgetExplorer",
     "ComparisonTable",
     "Dashboard",
+    "FilmView",
     "FineTuneLab",
     "FusionLab",
     "MaskExplorer",
