@@ -1,0 +1,30 @@
+// Each place that the page keeps for an app is given the app, in the state that the address or the page says.
+import { App } from "./app.js";
+import { copyLink, keep, stateOf } from "./links.js";
+import { maskExplorer } from "./mask_explorer.js";
+
+const APPS = { MaskExplorer: maskExplorer };
+
+export function start({ specs, data, widgets }) {
+  const apps = {};
+  for (const root of document.querySelectorAll(".shira-app")) {
+    const { app: name, state } = root.dataset;
+    const app = (apps[root.id] = new App(root, specs[name], widgets));
+    app.read(state);
+    app.read(stateOf(root.id));
+    root.replaceChildren(app.controls, app.view, copyLink(app));
+    APPS[name](app, data);
+    app.draw();
+    app.moved = () => keep(app);
+  }
+  addEventListener("hashchange", () => {
+    for (const app of Object.values(apps)) {
+      const text = stateOf(app.id);
+      if (text && text !== app.stateText) {
+        app.read(text);
+        app.draw();
+      }
+    }
+  });
+  return apps;
+}

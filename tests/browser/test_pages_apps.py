@@ -1,0 +1,119 @@
+"""The apps of a page without a kernel say what the notebooks' apps say: opened from a folder, with no network."""
+
+import random
+import re
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lesson import Lesson
+from playwright.sync_api import Page
+
+from shira_lab.budget import max_r
+from shira_lab.course.pages import APPS, PageApp, app_html, scripts_html, write_files
+from shira_lab.course.pages.mask_data import LIFT_STOPS, MAX_SEED, SAMPLES
+from shira_lab.course.widgets import MaskExplorer
+from shira_lab.course.widgets.app import App
+from shira_lab.models.hub import load_model
+from shira_lab.training.settings import Settings
+from shira_lab.training.stories import Stories
+
+pytestmark = pytest.mark.browser
+
+STATES = 20
+SIZES = ((1280, 800), (1024, 640), (390, 844))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one page of all apps."""
+    folder = tmp_path_factory.mktemp("site")
+    write_files(folder / "apps")
+    apps = [PageApp(name) for name in APPS]
+    places = "".join(f"<h2>{app.name}</h2>{app_html(app)}" for app in apps)
+    head = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    (folder / "index.html").write_text(f"{head}<title>apps</title>{places}{scripts_html(apps, 'apps')}", "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path, lesson: Lesson) -> Iterator[Page]:
+    lesson.page.context.set_offline(True)
+    lesson.page.goto((folder / "index.html").as_uri())
+    yield lesson.page
+    assert not lesson.complaints
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Any:
+    model, tokenizer = load_model()
+    return model, list(Stories(Settings(world="sea"), tokenizer).samples(SAMPLES))
+
+
+def settled(page: Page, app: str) -> None:
+    page.wait_for_function(f"document.getElementById('{app}').dataset.settled === 'true'")
+
+
+def move(page: Page, app: str, **state: Any) -> None:
+    page.evaluate("([app, state]) => shiraApps[app].set(state)", [app, state])
+    settled(page, app)
+
+
+def texts(page: Page, app: str, selector: str) -> list[str]:
+    return page.locator(f"#{app} {selector}").all_inner_texts()
+
+
+def words(html: str) -> str:
+    """The text of an HTML, its spaces as single ones."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
+
+
+def said(page: Page, app: str, selector: str) -> str:
+    return " ".join(" ".join(texts(page, app, selector)).split())
+
+
+def put(app: App, state: dict[str, Any]) -> None:
+    """Give a notebook's app this state, in one move."""
+    with app.hold_trait_notifications():
+        for name, value in state.items():
+            setattr(app, name, value)
+    app._settle()
+
+
+def positions(page: Page, app: str) -> list[int]:
+    return page.evaluate(f"[...shiraApps['{app}'].positions]")
+
+
+def mask_states(page: Page) -> Iterator[dict[str, Any]]:
+    draw = random.Random(0)
+    layers = page.evaluate("shiraData.masks.layers")
+    for _ in range(STATES):
+        path, layer = draw.choice(list(layers.items()))
+        drawn = ("random", "struct", "block", "row_col", "columns")
+        mask_type = draw.choice((*drawn, *layer["levels"], *layer["bits"]))
+        r = draw.choice(LIFT_STOPS) if mask_type == "lift" else draw.randint(1, max_r(layer["shape"]))
+        yield {"layer": path, "mask_type": mask_type, "r": r, "random_seed": draw.randint(0, MAX_SEED)}
+
+
+def test_masks_are_those_of_python(page: Page, embedded: Any) -> None:
+    model, calibration = embedded
+    explorer, app = MaskExplorer(model, calibration=calibration), "MaskExplorer-1"
+    for state in mask_states(page):
+        move(page, app, **state)
+        put(explorer, state)
+        panel = explorer._panel
+        assert positions(page, app) == explorer.positions.tolist(), state
+        assert said(page, app, ".shira-status") == words(panel.status.value), state
+        assert said(page, app, ".shira-facts") == words(panel.facts.value), state
+        assert said(page, app, ".caption") == panel.mask.caption, state
+        assert page.locator(f"#{app} .shira-mask").get_attribute("aria-label") == panel.mask.alt
+        assert page.evaluate(f"shiraApps['{app}'].stateText") == explorer.state_text()
+    explorer.close()
+
+
+def test_a_page_fits_every_screen(page: Page) -> None:
+    for width, height in SIZES:
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
