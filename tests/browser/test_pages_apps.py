@@ -12,25 +12,33 @@ from lesson import Lesson
 from playwright.sync_api import Page
 
 from shira_lab.budget import max_r
-from shira_lab.course.pages import APPS, PageApp, app_html, scripts_html, write_files
+from shira_lab.course.figures.costs import costs_in_words
+from shira_lab.course.pages import APPS, PageApp, app_html, budget_data, scripts_html, write_files
 from shira_lab.course.pages.mask_data import LIFT_STOPS, MAX_SEED, SAMPLES
-from shira_lab.course.widgets import MaskExplorer
+from shira_lab.course.pages.rank_data import SCALE_STEP, SHAPES
+from shira_lab.course.widgets import BudgetExplorer, MaskExplorer, MaskOverlap, RankExplorer
 from shira_lab.course.widgets.app import App
-from shira_lab.models.hub import load_model
+from shira_lab.course.widgets.mask_overlap import BESIDE, OVER
+from shira_lab.course.widgets.pictures import MaskCanvas
+from shira_lab.models.architectures import known_models
+from shira_lab.models.hub import EMBEDDED, load_model
 from shira_lab.training.settings import Settings
 from shira_lab.training.stories import Stories
 
 pytestmark = pytest.mark.browser
 
 STATES = 20
+MODELS = (EMBEDDED, "facebook/opt-125m")
 SIZES = ((1280, 800), (1024, 640), (390, 844))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one page of all apps."""
+    """A folder with one page of all apps; of the known models, whose layers take long to count, it has the smallest."""
     folder = tmp_path_factory.mktemp("site")
-    write_files(folder / "apps")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(budget_data, "known_models", lambda: {name: known_models()[name] for name in MODELS[1:]})
+        write_files(folder / "apps")
     apps = [PageApp(name) for name in APPS]
     places = "".join(f"<h2>{app.name}</h2>{app_html(app)}" for app in apps)
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
@@ -110,6 +118,82 @@ def test_masks_are_those_of_python(page: Page, embedded: Any) -> None:
         assert said(page, app, ".caption") == panel.mask.caption, state
         assert page.locator(f"#{app} .shira-mask").get_attribute("aria-label") == panel.mask.alt
         assert page.evaluate(f"shiraApps['{app}'].stateText") == explorer.state_text()
+    explorer.close()
+
+
+def overlap_states(page: Page) -> Iterator[dict[str, Any]]:
+    draw, states = random.Random(1), list(mask_states(page))
+    for first, second in zip(states, (*states[1:], states[0]), strict=True):
+        if draw.random() < 0.7:  # else mostly of two shapes
+            drawn, largest = draw.choice(("random", "block")), min(first["r"], 64)
+            second = {**first, "mask_type": drawn, "r": draw.randint(1, largest)}
+        pair = {f"{name}_{which}": state[name] for which, state in ((1, first), (2, second)) for name in state}
+        yield {**pair, "seed_per_layer": draw.random() < 0.5, "view_as": draw.choice((OVER, BESIDE))}
+
+
+def test_two_masks_share_what_they_share_in_python(page: Page, embedded: Any) -> None:
+    model, calibration = embedded
+    explorer, app = MaskOverlap(model, calibration=calibration), "MaskOverlap-1"
+    for state in overlap_states(page):
+        move(page, app, **state)
+        put(explorer, state)
+        assert page.evaluate(f"shiraApps['{app}'].positions.map((one) => [...one])") == [
+            found.tolist() for found in explorer.positions
+        ]
+        assert said(page, app, ".shira-status") == words(explorer.status.value), state
+        assert said(page, app, ".shira-legend") == words(explorer._facts.value), state
+        canvases = page.locator(f"#{app} .shira-mask:visible")
+        shown = [part for part in explorer._pictures.children if isinstance(part, MaskCanvas)]
+        assert canvases.count() == len(shown)
+        for place, canvas in enumerate(shown):
+            assert canvases.nth(place).get_attribute("aria-label") == canvas.alt
+    explorer.close()
+
+
+def test_ranks_are_those_of_python(page: Page) -> None:
+    explorer, app, draw = RankExplorer(), "RankExplorer-1", random.Random(2)
+    seeds = {f"{m}x{n}": count for (m, n), count in SHAPES.items()}
+    for _ in range(STATES):
+        shape = draw.choice(list(seeds))
+        known = ("random", "magnitude", "smallest", "columns", "struct", "block", "row_col")
+        state = {
+            "shape": shape,
+            "mask_types": ", ".join(draw.sample(known, 2)),
+            "r": draw.randint(1, 12),
+            "column_scale": SCALE_STEP * draw.randint(0, 6),
+            "random_seed": draw.randrange(seeds[shape]),
+            "values_seed": draw.randint(0, 9),
+        }
+        move(page, app, **state)
+        put(explorer, state)
+        assert said(page, app, ".shira-table tbody") == words(explorer._table.value.partition("<tbody>")[2]), state
+        assert said(page, app, ".shira-status") == words(explorer.status.value), state
+        drawn = page.locator(f"#{app} .shira-spectrum").get_attribute("aria-label")
+        assert drawn == explorer._plot.alt, state
+    explorer.close()
+
+
+def test_budgets_are_those_of_python(page: Page) -> None:
+    explorer, app, draw = BudgetExplorer(model=MODELS[0]), "BudgetExplorer-1", random.Random(3)
+    for _ in range(STATES):
+        state = {
+            "model": draw.choice(MODELS),
+            "target_modules": draw.choice(("all-linear", "query-value", "attention", "feed-forward")),
+            "r": draw.randint(1, 90),
+            "batch_size": draw.randint(1, 64),
+            "length": draw.randint(1, 4096),
+            "dtype": draw.choice(("float32", "bfloat16")),
+        }
+        move(page, app, **state)
+        put(explorer, state)
+        tables = explorer._table.value, explorer._layers.value
+        found = page.locator(f"#{app} .shira-table")
+        for place, html in enumerate(tables):
+            rows = html.partition("</caption>")[2]
+            assert " ".join(found.nth(place).inner_text().split()) == words(rows), state
+        assert said(page, app, ".shira-status") == words(explorer.status.value), state
+        drawn = page.locator(f"#{app} svg[role=img]").get_attribute("aria-label")
+        assert drawn == costs_in_words(explorer.costs), state
     explorer.close()
 
 

@@ -12,15 +12,24 @@ from typing import Any
 import traitlets
 
 from shira_lab.course import widgets
+from shira_lab.course.pages.budget_data import budget_data
 from shira_lab.course.pages.bundle import bundled
 from shira_lab.course.pages.mask_data import mask_data
+from shira_lab.course.pages.rank_data import rank_data
+from shira_lab.course.pages.training_data import training_data
 
 STATIC = files("shira_lab.course.pages") / "static"
 WIDGETS = files("shira_lab.course.widgets") / "static"
 #: The apps of a page, and the data that each needs.
-APPS: Mapping[str, tuple[str, ...]] = {"MaskExplorer": ("masks",)}
+APPS: Mapping[str, tuple[str, ...]] = {
+    "MaskExplorer": ("masks",),
+    "MaskOverlap": ("masks",),
+    "BudgetExplorer": ("budgets",),
+    "RankExplorer": ("ranks",),
+    "FineTuneLab": ("trainings",),
+}
 #: What makes each of these data.
-DATA: Mapping[str, Callable[[], Any]] = {"masks": mask_data}
+DATA: Mapping[str, Callable[[], Any]] = {"masks": mask_data, "budgets": budget_data, "ranks": rank_data, "trainings": training_data}
 _KINDS = {traitlets.Bool: "bool", traitlets.Float: "float", traitlets.Int: "int"}
 
 
@@ -31,12 +40,10 @@ class PageApp:
     Attributes:
         name: one of ``APPS``.
         state: values by name, as in the class's ``state()``.
-        number: which of the page's apps with this name it is, from 1; links name it.
     """
 
     name: str
     state: Mapping[str, Any] = field(default_factory=dict)
-    number: int = 1
 
     @property
     def state_text(self) -> str:
@@ -57,7 +64,7 @@ def write_files(folder: Path) -> None:
 def app_html(app: PageApp) -> str:
     """The place of one app on a page, with a text for where no script runs."""
     return (
-        f'<div class="shira-app" id="{app.name}-{app.number}" data-app="{app.name}" '
+        f'<div class="shira-app" data-app="{app.name}" '
         f'data-state="{escape(app.state_text)}"><p>{app.name}: this app moves where scripts run.</p></div>'
     )
 

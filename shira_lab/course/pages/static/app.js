@@ -123,10 +123,10 @@ export class App {
   }
 
   // A menu for `name`; `options()` gives [label, value] pairs in the present state, of which one is always chosen.
-  menu(name, options, description = name) {
+  menu(name, options, description = name, take = (value) => this.set({ [name]: value })) {
     const select = element("select", {});
     this.controls.append(element("label", { class: "shira-control" }, `${description} `, select));
-    select.addEventListener("change", () => this.set({ [name]: options()[select.selectedIndex][1] }));
+    select.addEventListener("change", () => take(options()[select.selectedIndex][1]));
     let shown = "";
     this.follow(() => {
       const offered = options();
@@ -139,12 +139,14 @@ export class App {
     });
   }
 
+  // A number to type, from `low` to what `high()` says in the present state.
   number(name, low, high, description = name) {
-    const input = element("input", { type: "number", min: low, max: high });
+    const input = element("input", { type: "number", min: low });
     this.controls.append(element("label", { class: "shira-control" }, `${description} `, input));
     input.addEventListener("change", () => this.set({ [name]: Math.round(input.valueAsNumber) || low }));
     this.follow(() => {
-      this.state[name] = Math.min(high, Math.max(low, Math.round(this.state[name])));
+      this.state[name] = Math.min(high(), Math.max(low, Math.round(this.state[name])));
+      input.max = high();
       input.value = this.state[name];
     });
   }

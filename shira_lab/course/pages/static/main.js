@@ -1,14 +1,27 @@
 // Each place that the page keeps for an app is given the app, in the state that the address or the page says.
 import { App } from "./app.js";
+import { budgetExplorer } from "./budget_explorer.js";
+import { fineTuneLab } from "./fine_tune_lab.js";
 import { copyLink, keep, stateOf } from "./links.js";
 import { maskExplorer } from "./mask_explorer.js";
+import { maskOverlap } from "./mask_overlap.js";
+import { rankExplorer } from "./rank_explorer.js";
 
-const APPS = { MaskExplorer: maskExplorer };
+const APPS = {
+  MaskExplorer: maskExplorer,
+  MaskOverlap: maskOverlap,
+  BudgetExplorer: budgetExplorer,
+  RankExplorer: rankExplorer,
+  FineTuneLab: fineTuneLab,
+};
 
 export function start({ specs, data, widgets }) {
   const apps = {};
+  const seen = {};
   for (const root of document.querySelectorAll(".shira-app")) {
     const { app: name, state } = root.dataset;
+    seen[name] = (seen[name] || 0) + 1;
+    root.id = `${name}-${seen[name]}`;
     const app = (apps[root.id] = new App(root, specs[name], widgets));
     app.read(state);
     app.read(stateOf(root.id));

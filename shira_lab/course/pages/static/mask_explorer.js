@@ -13,7 +13,7 @@ export function maskExplorer(app, { masks }) {
     const stops = stopsOf(app.state.mask_type, layer()) || [];
     return { max: maxR(layer().shape), stops };
   });
-  app.number("random_seed", 0, masks.maxSeed);
+  app.number("random_seed", 0, () => masks.maxSeed);
   const panel = new MaskPanel(app);
   app.view.append(app.status);
   app.follow(() => {

@@ -72,7 +72,7 @@ export function spectrumPicture(curves, places, words) {
 }
 
 export const ranksInWords = ({ rank, stable, effective }) =>
-  `rank ${rank}, effective rank ${fixed(effective, 1)}, stable rank ${fixed(stable, 1)}`;
+  `rank ${rank}, stable rank ${fixed(stable, 1)}, effective rank ${fixed(effective, 1)}`;
 
 export function budgetInWords(r, [m, n]) {
   const share = density(r, [m, n]);

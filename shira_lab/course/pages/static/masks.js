@@ -7,6 +7,7 @@ export const budget = (r, [m, n]) => r * (m + n);
 export const density = (r, shape) => budget(r, shape) / (shape[0] * shape[1]);
 
 const DRAWN = { random, struct, block, row_col: rowCol, columns };
+export const drawnTypes = Object.keys(DRAWN);
 const BLOCK = 16;
 
 // The mask types that a layer has: those that are drawn, and those for which its data has levels or sets of bits.
@@ -15,8 +16,11 @@ export const typesOf = (types, layer) => types.filter((type) => type in DRAWN ||
 // The values of r for which the layer's data has a mask of this type: null for all.
 export const stopsOf = (type, layer) => (type in layer.bits ? Object.keys(layer.bits[type]).map(Number) : null);
 
+// k sorted positions of a mask that looks at neither weights nor data.
+export const drawnPositions = (type, shape, k, seed) => DRAWN[type](shape, k, seed);
+
 export function maskPositions(type, layer, r, seed) {
-  if (type in DRAWN) return DRAWN[type](layer.shape, budget(r, layer.shape), seed);
+  if (type in DRAWN) return drawnPositions(type, layer.shape, budget(r, layer.shape), seed);
   if (type in layer.bits) return placesOf(unpacked(layer.bits[type][r]));
   return placesOf(bytesOf(layer.levels[type]).map((level) => level <= r));
 }

@@ -56,7 +56,7 @@ function gram(positions, values, [m, n]) {
 }
 
 // Eigenvalues, descending, of a symmetric matrix: Householder's reduction, then QL with implicit shifts.
-function eigenvalues(a, size) {
+export function eigenvalues(a, size) {
   const [diagonal, beside] = tridiagonal(a, size);
   for (let low = 0; low < size; low++) {
     for (;;) {
