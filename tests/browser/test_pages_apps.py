@@ -3,25 +3,36 @@
 import random
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from lesson import Lesson
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
+from torch import Tensor
 
-from shira_lab.budget import max_r
+from shira_lab.budget import max_r, num_params
+from shira_lab.course.figures import training_svg
 from shira_lab.course.figures.costs import costs_in_words
+from shira_lab.course.masks.drawn import drawn_positions
+from shira_lab.course.masks.drawn_source import drawn_source
 from shira_lab.course.pages import APPS, PageApp, app_html, budget_data, scripts_html, write_files
 from shira_lab.course.pages.mask_data import LIFT_STOPS, MAX_SEED, SAMPLES
 from shira_lab.course.pages.rank_data import SCALE_STEP, SHAPES
-from shira_lab.course.widgets import BudgetExplorer, MaskExplorer, MaskOverlap, RankExplorer
+from shira_lab.course.pages.recording import Recording
+from shira_lab.course.pages.training_data import recordings
+from shira_lab.course.widgets import BudgetExplorer, MaskExplorer, MaskOverlap, MaskPainter, RankExplorer, UpdateView
 from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.mask_overlap import BESIDE, OVER
+from shira_lab.course.widgets.paint_canvas import SIZE, drawing_text
 from shira_lab.course.widgets.pictures import MaskCanvas
+from shira_lab.course.widgets.texts import outcome_sentence, progress_sentence
 from shira_lab.models.architectures import known_models
 from shira_lab.models.hub import EMBEDDED, load_model
+from shira_lab.training.history import History
 from shira_lab.training.settings import Settings
 from shira_lab.training.stories import Stories
 
@@ -195,6 +206,111 @@ def test_budgets_are_those_of_python(page: Page) -> None:
         drawn = page.locator(f"#{app} svg[role=img]").get_attribute("aria-label")
         assert drawn == costs_in_words(explorer.costs), state
     explorer.close()
+
+
+def drawings() -> Iterator[Tensor]:
+    """A hundred: none, all, strokes, and random cells from few to many."""
+    draw = torch.Generator().manual_seed(4)
+    yield torch.zeros(SIZE, SIZE, dtype=torch.bool)
+    yield torch.ones(SIZE, SIZE, dtype=torch.bool)
+    for number in range(98):
+        cells = torch.rand(SIZE, SIZE, generator=draw) < (number % 10 + 1) / 200
+        if number % 3 == 0:
+            cells[number % SIZE, : number % 7 * 4] = True
+        yield cells
+
+
+def test_a_drawing_becomes_the_mask_that_it_becomes_in_python(page: Page, embedded: Any) -> None:
+    app, draw = "MaskPainter-1", random.Random(4)
+    layers = page.evaluate("shiraData.masks.layers")
+    asked, expected = [], []
+    for cells in drawings():
+        path = draw.choice(list(layers))
+        shape = tuple(layers[path]["shape"])
+        r, seed = draw.randint(1, max_r(shape)), draw.randint(0, MAX_SEED)
+        asked.append({"drawing": drawing_text(cells), "layer": path, "r": r, "random_seed": seed})
+        positions = drawn_positions(cells, shape, num_params(r, shape), seed)
+        expected.append([digest(positions), drawn_source(cells, seed, "drawn", r)])
+    found = page.evaluate(
+        """([app, states]) => states.map((state) => {
+            shiraApps[app].set(state);
+            const { positions, source } = shiraApps[app];
+            return [[positions.length, positions.reduce((sum, one, i) => (sum * 31 + one + i) % 1000003, 7)], source];
+        })""",
+        [app, asked],
+    )
+    assert found == expected
+
+
+def digest(positions: Tensor) -> list[int]:
+    """How many, and a number that hardly two lists of positions share; as the page computes it."""
+    total = 7
+    for place, position in enumerate(positions.tolist()):
+        total = (total * 31 + position + place) % 1000003
+    return [len(positions), total]
+
+
+def test_a_painter_says_what_it_says_in_python(page: Page, embedded: Any) -> None:
+    painter, app = MaskPainter(embedded[0]), "MaskPainter-1"
+    for number, cells in enumerate(drawings()):
+        if number % 25 == 0:
+            state = {"drawing": drawing_text(cells), "layer": painter.layer.replace(".0.", ".1."), "r": 4 + number}
+            state["layer"] = state["layer"].replace("k_proj", "q_proj")
+            state["r"] = min(state["r"], 96)
+            move(page, app, **state)
+            put(painter, state)
+            assert said(page, app, ".shira-status") == words(painter.status.value)
+            assert said(page, app, ".shira-facts") == words(painter._panel.facts.value)
+            assert page.evaluate(f"shiraApps['{app}'].stateText") == painter.state_text()
+    painter.close()
+
+
+def test_painting_with_the_keys_reaches_the_mask(page: Page) -> None:
+    move(page, "MaskPainter-1", drawing="")
+    page.locator("#MaskPainter-1 .shira-paint").focus()
+    for key in ("ArrowRight", "ArrowDown", "Space"):
+        page.keyboard.press(key)
+    settled(page, "MaskPainter-1")
+    assert "1 of 1,024 cells are painted." in said(page, "MaskPainter-1", ".shira-status")
+    page.get_by_role("button", name="Clear").click()
+    assert "Nothing is painted yet" in said(page, "MaskPainter-1", ".shira-status")
+
+
+def shown_history(recording: Recording, step: int) -> History:
+    """The recorded run as it was after so many steps."""
+    whole = recording.history
+    until = {
+        name: [point for point in getattr(whole, name) if point.step <= step]
+        for name in ("steps", "evals", "ranks", "pictures", "samples")
+    }
+    return replace(whole, **until)
+
+
+def test_a_recording_is_played_as_it_was(page: Page) -> None:
+    app, play = "FineTuneLab-1", "([app, i, step]) => shiraApps[app].set({ ...shiraData.trainings[i].state, step })"
+    for place, recording in enumerate(recordings()):
+        steps = len(recording.history.steps)
+        for step in (0, steps // 3, steps // 2, steps - 1, steps):
+            page.evaluate(play, [app, place, step])
+            settled(page, app)
+            history = shown_history(recording, step)
+            sentence = outcome_sentence(history) if step == steps else progress_sentence(history)
+            assert said(page, app, ".shira-status") == sentence
+            charts = [unescape(name) for name in re.findall(r'aria-label="([^"]*)"', training_svg(history))]
+            found = page.locator(f"#{app} .shira-chart")
+            assert [found.nth(i).get_attribute("aria-label") for i in range(2)] == charts
+            if history.pictures:
+                assert words(UpdateView(history)._caption.value) in said(page, app, "p")
+            made = f"made on {recording.day} ({recording.machine})" if recording.day else "were not kept"
+            assert made in said(page, app, ".shira-note")
+
+
+def test_run_plays_a_recording_to_its_end(page: Page) -> None:
+    app = "FineTuneLab-1"
+    page.evaluate("([app]) => shiraApps[app].set({ ...shiraData.trainings[0].state, step: 0, speed: 1e6 })", [app])
+    page.locator(f"#{app}").get_by_role("button", name="Run").click()
+    expect(page.locator(f"#{app} .shira-status")).to_contain_text("Finished after")
+    assert "nothing is trained here" in said(page, app, ".shira-note")
 
 
 def test_a_page_fits_every_screen(page: Page) -> None:

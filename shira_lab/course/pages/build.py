@@ -15,7 +15,9 @@ from shira_lab.course import widgets
 from shira_lab.course.pages.budget_data import budget_data
 from shira_lab.course.pages.bundle import bundled
 from shira_lab.course.pages.mask_data import mask_data
+from shira_lab.course.pages.painter_data import painter_data
 from shira_lab.course.pages.rank_data import rank_data
+from shira_lab.course.pages.recorded_data import comparison_data, fusion_data, shelf_data
 from shira_lab.course.pages.training_data import training_data
 
 STATIC = files("shira_lab.course.pages") / "static"
@@ -24,12 +26,27 @@ WIDGETS = files("shira_lab.course.widgets") / "static"
 APPS: Mapping[str, tuple[str, ...]] = {
     "MaskExplorer": ("masks",),
     "MaskOverlap": ("masks",),
+    "MaskPainter": ("masks", "painter"),
     "BudgetExplorer": ("budgets",),
     "RankExplorer": ("ranks",),
     "FineTuneLab": ("trainings",),
+    "ComparisonTable": ("comparison",),
+    "FusionLab": ("fusion",),
+    "AdapterSwitcher": ("shelf",),
 }
+#: An app with a content of its own, which stands in a lesson alone.
+PREDICTION = "Prediction"
 #: What makes each of these data.
-DATA: Mapping[str, Callable[[], Any]] = {"masks": mask_data, "budgets": budget_data, "ranks": rank_data, "trainings": training_data}
+DATA: Mapping[str, Callable[[], Any]] = {
+    "masks": mask_data,
+    "painter": painter_data,
+    "budgets": budget_data,
+    "ranks": rank_data,
+    "trainings": training_data,
+    "comparison": comparison_data,
+    "fusion": fusion_data,
+    "shelf": shelf_data,
+}
 _KINDS = {traitlets.Bool: "bool", traitlets.Float: "float", traitlets.Int: "int"}
 
 
@@ -40,10 +57,12 @@ class PageApp:
     Attributes:
         name: one of ``APPS``.
         state: values by name, as in the class's ``state()``.
+        content: what the app is about, where its class does not say: question, options and answer of a prediction.
     """
 
     name: str
     state: Mapping[str, Any] = field(default_factory=dict)
+    content: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def state_text(self) -> str:
@@ -65,7 +84,7 @@ def app_html(app: PageApp) -> str:
     """The place of one app on a page, with a text for where no script runs."""
     return (
         f'<div class="shira-app" data-app="{app.name}" '
-        f'data-state="{escape(app.state_text)}"><p>{app.name}: this app moves where scripts run.</p></div>'
+        f'data-state="{escape(app.state_text)}" data-content="{escape(json.dumps(app.content))}"><p>{app.name}: this app moves where scripts run.</p></div>'
     )
 
 
@@ -77,7 +96,7 @@ def scripts_html(apps: Sequence[PageApp], address: str) -> str:
     """
     if not apps:
         return ""
-    data = dict.fromkeys(name for app in apps for name in APPS[app.name])
+    data = dict.fromkeys(name for app in apps for name in APPS.get(app.name, ()))
     scripts = "".join(f'<script defer src="{address}/{name}.js"></script>' for name in (*data, "apps"))
     return f'<link rel="stylesheet" href="{address}/apps.css">{scripts}'
 
@@ -87,7 +106,7 @@ def script() -> str:
     pictures = {path.name.removesuffix(".js"): path for path in WIDGETS.iterdir() if path.name.endswith(".js")}
     own = {path.name.removesuffix(".js"): path for path in STATIC.iterdir() if path.name.endswith(".js")}
     modules = bundled({name: path.read_text(encoding="utf-8") for name, path in (pictures | own).items()})
-    specs = {name: {"traits": traits(getattr(widgets, name))} for name in APPS}
+    specs = {name: {"traits": traits(getattr(widgets, name))} for name in (*APPS, PREDICTION)}
     start = (
         f"const widgets = {{ {', '.join(f'{name}: modules.{name}' for name in sorted(pictures))} }};\n"
         f"window.shiraApps = modules.main.start({{ specs: {json.dumps(specs)}, data: window.shiraData, widgets }});\n"

@@ -24,9 +24,7 @@ class Recording:
 
     def save(self, path: Path) -> None:
         """Write it as JSON, its singular values with the digits that a picture needs."""
-        kept = replace(
-            self.history, ranks=_light(self.history.ranks), controls=_light(self.history.controls)
-        )
+        kept = replace(self.history, ranks=_light(self.history.ranks), controls=_light(self.history.controls))
         content = {"machine": self.machine, "day": self.day, "history": asdict(kept)}
         write_atomic(path, json.dumps(content, indent=None, separators=(",", ":")).encode())
 

@@ -5,23 +5,43 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from shira_lab.course.pages.build import APPS, PageApp
+from shira_lab.course.pages.build import APPS, PREDICTION, PageApp
+from shira_lab.masks import mask_types
 
 _MASK = r"(\w+) r=(\d+) seed (\d+) on ([\w.]+)"
 _OVERLAP = re.compile(rf"MaskOverlap\({_MASK}; {_MASK}\)")
 _OVERLAP_STATE = tuple(f"{name}_{which}" for which in "12" for name in ("mask_type", "r", "random_seed", "layer"))
+_MASKS = ("mask_type", "mask_type_1", "mask_type_2", "mask_types")
 
 
-def app_of_cell(source: str, text: str) -> PageApp | None:
-    """The app whose text an output has, in the state that the text and the cell's ``source`` say; None for no app.
+def app_of_cell(source: str, text: str, answer: str = "") -> PageApp | None:
+    """The app whose text an output has, in the state that the text and the cell's ``source`` say.
 
     The text says what the app showed at last; what it leaves out, such as the ``batch_size`` of a BudgetExplorer, is
-    taken from the arguments in the source.
+    taken from the arguments in the source. None for what is no app of a page, and for an app with a mask of the
+    learner's own, which needs a kernel.
+
+    Args:
+        source: of the cell.
+        text: of its output, as ``text/plain``.
+        answer: the right option, where the app is a prediction; a later cell's output names it.
     """
-    name = re.match(r"\w+", text)
-    if name is None or name[0] not in APPS or not text.startswith(f"{name[0]}("):
+    name, _, rest = text.partition("(")
+    if text.startswith(f"{PREDICTION}: "):
+        return _prediction(source, answer)
+    if name not in APPS or not rest:
         return None
-    return PageApp(name[0], {**_arguments(source, name[0]), **_said(text)})
+    state = {**_arguments(source, name), **_said(text)}
+    masks = {part.strip() for field in _MASKS for part in str(state.get(field, "")).split(",") if part.strip()}
+    return PageApp(name, state) if masks <= set(mask_types()) else None
+
+
+def _prediction(source: str, answer: str) -> PageApp | None:
+    call = _call(source, PREDICTION)
+    if call is None or not answer:
+        return None
+    question, options = map(ast.literal_eval, call.args)
+    return PageApp(PREDICTION, {}, {"question": question, "options": options, "answer": answer})
 
 
 def _said(text: str) -> Mapping[str, str]:
@@ -36,11 +56,12 @@ def _said(text: str) -> Mapping[str, str]:
 
 def _arguments(source: str, name: str) -> dict[str, Any]:
     """The arguments of the app's first call in the source that are written out."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
-            return {
-                word.arg: word.value.value
-                for word in node.keywords
-                if word.arg and isinstance(word.value, ast.Constant) and word.arg != "show"
-            }
-    return {}
+    call = _call(source, name)
+    words = call.keywords if call else []
+    return {word.arg: word.value.value for word in words if word.arg and isinstance(word.value, ast.Constant)}
+
+
+def _call(source: str, name: str) -> ast.Call | None:
+    """The first call of this name in a cell's source."""
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return next((call for call in calls if isinstance(call.func, ast.Name) and call.func.id == name), None)

@@ -1,9 +1,10 @@
-"""The trainings that a page replays: those of the embedded model that were recorded for it, and the recorded real ones."""
+"""The trainings that a page replays: those of the embedded model that were recorded for it, and of a real one."""
 
 from dataclasses import asdict
-from importlib.resources import as_file, files
+from importlib.resources import as_file
 from typing import Any
 
+from shira_lab.course.pages.recorded_data import RECORDED
 from shira_lab.course.pages.recording import Recording
 from shira_lab.course.recorded import recorded
 from shira_lab.course.widgets.fine_tune_lab import SettingsState
@@ -12,16 +13,17 @@ from shira_lab.training.settings import Settings, settings_of
 
 
 def training_data() -> list[dict[str, Any]]:
-    """Each run with its ``name``, ``machine``, ``day``, ``history``, and the ``state`` of the lab that would train it."""
+    """Each run with its ``name``, ``machine``, ``day`` and ``history``, and the ``state`` of a lab for it."""
     return [_entry(recording) for recording in recordings()]
 
 
 def recordings() -> list[Recording]:
     """All of them, the embedded model's first."""
     own = []
-    for path in sorted((files("shira_lab.course.pages") / "recorded").iterdir(), key=lambda path: path.name):
-        with as_file(path) as file:
-            own.append(Recording.load(file))
+    for path in sorted(RECORDED.iterdir(), key=lambda path: path.name):
+        if path.name.startswith("training-"):
+            with as_file(path) as file:
+                own.append(Recording.load(file))
     return [*own, *(Recording(recorded(world)) for world in ("sea", "python"))]
 
 

@@ -1,18 +1,28 @@
 // Each place that the page keeps for an app is given the app, in the state that the address or the page says.
+import { adapterSwitcher } from "./adapter_switcher.js";
 import { App } from "./app.js";
 import { budgetExplorer } from "./budget_explorer.js";
+import { comparisonTable } from "./comparison_table.js";
 import { fineTuneLab } from "./fine_tune_lab.js";
+import { fusionLab } from "./fusion_lab.js";
 import { copyLink, keep, stateOf } from "./links.js";
 import { maskExplorer } from "./mask_explorer.js";
 import { maskOverlap } from "./mask_overlap.js";
+import { maskPainter } from "./mask_painter.js";
+import { prediction } from "./prediction.js";
 import { rankExplorer } from "./rank_explorer.js";
 
 const APPS = {
   MaskExplorer: maskExplorer,
   MaskOverlap: maskOverlap,
+  MaskPainter: maskPainter,
   BudgetExplorer: budgetExplorer,
   RankExplorer: rankExplorer,
   FineTuneLab: fineTuneLab,
+  ComparisonTable: comparisonTable,
+  FusionLab: fusionLab,
+  AdapterSwitcher: adapterSwitcher,
+  Prediction: prediction,
 };
 
 export function start({ specs, data, widgets }) {
