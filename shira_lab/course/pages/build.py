@@ -82,10 +82,10 @@ def write_files(folder: Path) -> None:
 
 def app_html(app: PageApp) -> str:
     """The place of one app on a page, with a text for where no script runs."""
-    return (
-        f'<div class="shira-app" data-app="{app.name}" '
-        f'data-state="{escape(app.state_text)}" data-content="{escape(json.dumps(app.content))}"><p>{app.name}: this app moves where scripts run.</p></div>'
-    )
+    said = f"<p>{app.name}: this app moves where scripts run.</p>"
+    data = {"app": app.name, "state": app.state_text, "content": json.dumps(app.content)}
+    attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
+    return f'<div class="shira-app"{attributes}>{said}</div>'
 
 
 def scripts_html(apps: Sequence[PageApp], address: str) -> str:
