@@ -1,4 +1,4 @@
-"""What a page without a kernel is made of, without a browser: modules as one script, levels, and apps of stored cells."""
+"""What a page without a kernel is made of, without a browser: modules as one script, data, and apps of stored cells."""
 
 import json
 
@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from shira_lab.budget import max_r, num_params
+from shira_lab.course import widgets
 from shira_lab.course.lessons import lessons
 from shira_lab.course.masks.heavy_tails import heavy_tailed_layer
 from shira_lab.course.pages import APPS, PageApp, app_html, app_of_cell, scripts_html
@@ -111,12 +112,8 @@ def test_every_stored_app_is_known_or_needs_a_kernel() -> None:
         app = app_of_cell(source, text)
         assert (app is None) == any(word in text for word in kernel), (lesson, text)
         if app is not None:
-            known = {
-                trait["name"]
-                for trait in traits(getattr(__import__("shira_lab.course.widgets", fromlist=[app.name]), app.name))
-            }
-            given = set(app.state) - {"show"}
-            assert given <= known | {"stories"}, (lesson, text)
+            known = {trait["name"] for trait in traits(getattr(widgets, app.name))}
+            assert set(app.state) <= known | {"stories"}, (lesson, text)
 
 
 def test_every_prediction_has_its_question_its_options_and_the_reasons() -> None:
@@ -131,4 +128,4 @@ def test_every_prediction_has_its_question_its_options_and_the_reasons() -> None
 
 
 def test_the_apps_are_classes_of_the_course() -> None:
-    assert all(traits(getattr(__import__("shira_lab.course.widgets", fromlist=[name]), name)) for name in APPS)
+    assert all(traits(getattr(widgets, name)) for name in APPS)
