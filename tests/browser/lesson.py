@@ -39,7 +39,7 @@ class Lesson:
 
     def _asked(self, request: Request) -> None:
         address = urlparse(request.url)
-        if address.scheme not in ("data", "blob") and address.hostname != "127.0.0.1":
+        if address.scheme not in ("data", "blob", "file") and address.hostname != "127.0.0.1":
             self.complaints.append(f"asked another machine: {request.url}")
 
     def open(self, address: str, code_cells: int) -> None:
