@@ -1,0 +1,3 @@
+"""x"""
+def pages() -> dict[str, str]:
+    return {"index": "API\n===\n"}
