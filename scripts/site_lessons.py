@@ -29,7 +29,7 @@ To try your answer with `check({name})` takes a kernel: {how}.
 
 <details><summary>Hint: what the check says of the code as it stands</summary>
 
-{hint}
+<div class="verdict">{hint}</div>
 
 </details>
 

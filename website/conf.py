@@ -3,6 +3,7 @@
 from typing import Any
 
 from docutils import nodes
+from site_reference import as_rst
 from sphinx.application import Sphinx
 
 import shira_lab
@@ -25,16 +26,20 @@ myst_update_mathjax = False
 
 # The API page of a name shows its docstring, whose single backticks are code.
 default_role = "code"
+napoleon_use_ivar = True
+autodoc_inherit_docstrings = False
+autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
+add_module_names = False
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 88
 
 html_theme = "furo"
 html_title = "shira-lab"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_copyright = False
@@ -51,5 +56,18 @@ def _math(self: Any, node: nodes.Element) -> None:
     raise nodes.SkipNode
 
 
+def _docstring(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    lines[:] = as_rst("\n".join(lines)).splitlines()
+
+
+def _page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """The captions of the list of pages are headings; here they say of which level, after furo has made the list."""
+    tree = context["furo_navigation_tree"]
+    context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+
+
 def setup(app: Sphinx) -> None:
+    app.connect("html-page-context", _page, priority=900)
+    # Before napoleon, which makes lists of what is said of arguments and errors.
+    app.connect("autodoc-process-docstring", _docstring, priority=400)
     app.add_html_math_renderer("mathml", inline_renderers=(_math, None), block_renderers=(_math, None))
