@@ -17,7 +17,7 @@ WITH_A_KERNEL = """
 <p><strong>Nothing runs on this page.</strong> What you read was computed when the lesson was stored. To run and change it takes a
 kernel. Two ways to get one:</p>
 <ul>
-<li>on your machine: <code>pip install "shira-lab[course]"</code>, then <code>shira-lab lab</code> opens all lessons in
+<li>on your machine: where shira-lab is installed with its extra <code>course</code>, <code>shira-lab lab</code> opens all lessons in
 JupyterLab;</li>
 <li>{elsewhere}.</li>
 </ul>
@@ -48,7 +48,7 @@ def prepared(notebook: NotebookNode, name: str) -> NotebookNode:
     cells = [cell for cell in notebook.cells if "YourProgress(" not in cell.source]
     for number, cell in enumerate(cells):
         if cell.cell_type == "code":
-            cells[number] = _asked(cell) if cell.source.endswith(")") and _checks(cell) else _read(cell)
+            cells[number] = _asked(cell) if _checks(cell) else _read(cell)
     cells.insert(1, new_markdown_cell(WITH_A_KERNEL.format(elsewhere=_elsewhere(name))))
     notebook.cells = cells
     return notebook
