@@ -3,12 +3,13 @@
     python scripts/make_dist.py [FOLDER]
 
 The time that stands in the archives is that of the last commit, so that any machine gets the same bytes from it. The
-list, `sbom.json`, is in CycloneDX's form: the packages of this environment that the lessons need, with the hashes that
-locks/lab.txt has for their files.
+list, `sbom.json`, is in CycloneDX's form: what the lessons need, PyTorch at the version of constraints.txt and all else
+with the hashes of locks/lab.txt.
 """
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def build(folder: Path, epoch: str) -> dict[str, str]:
-    """Build the sdist, and the wheel from it as an installer would; the SHA-256 of each by its name."""
+    """Build the sdist and the wheel; the SHA-256 of each by its name."""
     hatchling = [sys.executable, "-m", "hatchling", "build", "--directory", str(folder)]
     subprocess.run(hatchling, cwd=ROOT, env=os.environ | {"SOURCE_DATE_EPOCH": epoch}, check=True, capture_output=True)
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
@@ -32,10 +33,13 @@ def last_commit() -> str:
 
 
 def write_sbom(file: Path) -> None:
-    """Write what the wheel's extra `course` installs, as locks/lab.txt has it."""
-    list_ = [sys.executable, "-m", "cyclonedx_py", "requirements", str(ROOT / "locks" / "lab.txt")]
-    project = ["--pyproject", str(ROOT / "pyproject.toml")]
-    subprocess.run([*list_, *project, "--output-reproducible", "--output-file", str(file)], check=True)
+    """List what the wheel with its extra `course` needs."""
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    [torch] = re.findall(r"^torch==.*$", pins, re.MULTILINE)
+    needed = f"{torch}\n" + (ROOT / "locks" / "lab.txt").read_text(encoding="utf-8")
+    lister = [sys.executable, "-W", "ignore", "-m", "cyclonedx_py", "requirements", "-", "--pyproject", str(ROOT / "pyproject.toml")]
+    options = ["--output-reproducible", "--output-file", str(file)]
+    subprocess.run([*lister, *options], input=needed, text=True, check=True)
 
 
 def main(target: Path) -> None:
