@@ -3,10 +3,10 @@
 #     docker build --tag shira-lab .
 #     docker run --rm --publish 127.0.0.1:8888:8888 shira-lab jupyter lab --ip=0.0.0.0
 #
-# A hub wants servers of its own version: `--build-arg JUPYTERHUB=5.3` gives another.
+# A hub wants servers of its own version: `--build-arg JUPYTERHUB=5.5` gives another.
 FROM python:3.11-slim-bookworm
 
-ARG JUPYTERHUB=5.4
+ARG JUPYTERHUB=6.1
 WORKDIR /srv/shira-lab
 COPY . .
 RUN pip install --no-cache-dir --requirement binder/requirements.txt "jupyterhub==${JUPYTERHUB}.*" \

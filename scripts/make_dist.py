@@ -37,8 +37,8 @@ def write_sbom(file: Path) -> None:
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     [torch] = re.findall(r"^torch==.*$", pins, re.MULTILINE)
     needed = f"{torch}\n" + (ROOT / "locks" / "lab.txt").read_text(encoding="utf-8")
-    lister = [sys.executable, "-W", "ignore", "-m", "cyclonedx_py", "requirements", "-", "--pyproject", str(ROOT / "pyproject.toml")]
-    options = ["--output-reproducible", "--output-file", str(file)]
+    lister = [sys.executable, "-W", "ignore", "-m", "cyclonedx_py", "requirements", "-"]
+    options = ["--pyproject", str(ROOT / "pyproject.toml"), "--output-reproducible", "--output-file", str(file)]
     subprocess.run([*lister, *options], input=needed, text=True, check=True)
 
 

@@ -13,11 +13,10 @@ import tempfile
 from pathlib import Path
 
 import nbformat
-from sphinx.cmd.build import build_main
-
 from links import ROOT, address
 from site_lessons import prepared
 from site_reference import pages
+from sphinx.cmd.build import build_main
 
 WEBSITE = ROOT / "website"
 #: A link to a file that has no page.

@@ -1,9 +1,12 @@
-"""A stored lesson as a page: what is to be read stays, what takes a kernel says so, and hints and solutions are folded."""
+"""A stored lesson as a page.
 
+What is to be read stays, what takes a kernel says so, and an exercise has its hint and its solution, folded.
+"""
+
+from links import address, binder
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
-from links import address, binder
 from shira_lab.course.exercises import EXERCISES
 from shira_lab.course.widgets.still import HINT, STYLE
 
@@ -14,11 +17,11 @@ STILL = f"A picture of the app, as it was last. To move it takes a kernel: {HOW}
 
 WITH_A_KERNEL = """
 <aside class="kernel" id="with-a-kernel">
-<p><strong>Nothing runs on this page.</strong> What you read was computed when the lesson was stored. To run and change it takes a
-kernel. Two ways to get one:</p>
+<p><strong>Nothing runs on this page.</strong> What you read was computed when the lesson was stored.
+To run and change it takes a kernel. Two ways to get one:</p>
 <ul>
-<li>on your machine: where shira-lab is installed with its extra <code>course</code>, <code>shira-lab lab</code> opens all lessons in
-JupyterLab;</li>
+<li>on your machine: where shira-lab is installed with its extra <code>course</code>, <code>shira-lab lab</code> opens
+all lessons in JupyterLab;</li>
 <li>{elsewhere}.</li>
 </ul>
 </aside>

@@ -109,4 +109,5 @@ def _title(text: str) -> str:
 def as_rst(text: str) -> str:
     """A docstring in which only code, roles and examples have a meaning to Sphinx."""
     parts = re.split(r"(``.+?``|`[^`\n]+`|^ *(?:>>>|\.\.\.) .*$)", text, flags=re.MULTILINE)
-    return "".join(part if number % 2 else re.sub(r"([*|\\]|(?<=\w)_(?!\w))", r"\\\1", part) for number, part in enumerate(parts))
+    parts[::2] = (re.sub(r"([*|\\]|(?<=\w)_(?!\w))", r"\\\1", part) for part in parts[::2])
+    return "".join(parts)

@@ -96,5 +96,5 @@ def test_the_adapters_of_samples_are_ignored() -> None:
 
 def test_a_conv1d_is_refused() -> None:
     model = hf.GPT2LMHeadModel(hf.GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=32))
-    with pytest.raises(TypeError, match="Conv1D.* is not supported"):
+    with pytest.raises(TypeError, match=r"Conv1D.* is not supported"):
         theirs(model, target_modules=["c_attn"])

@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from demo import formula
 from docutils import nodes
 from site_reference import as_rst
 from sphinx.application import Sphinx
 
 import shira_lab
-from demo import formula
 
 project = "shira-lab"
 author = "The shira-lab authors"

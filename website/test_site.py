@@ -9,7 +9,7 @@ import pytest
 from links import ROOT
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.browser.conftest import CHROMIUM, QUIET
+from benchmarks.slider import browser_path
 
 SITE = ROOT / "build" / "site"
 PAGES = sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html"))
@@ -27,7 +27,7 @@ every_page = pytest.mark.parametrize("name", PAGES)
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=False, args=QUIET)
+        yield playwright.chromium.launch(executable_path=browser_path(), chromium_sandbox=False, args=["--disable-gpu"])
 
 
 class Visit:
