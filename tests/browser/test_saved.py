@@ -23,13 +23,13 @@ CELLS = {
     "set-up": """
 from torch import nn
 from shira_lab.course.exercises import check
-from shira_lab.course.exercises.fine_tune import trained_numbers
+from shira_lab.course.exercises.fine_tune import trainable_parameters
 from shira_lab.course.widgets import FineTuneLab, MaskExplorer, Prediction
 model = nn.Sequential(nn.Linear(48, 64), nn.ReLU(), nn.Linear(64, 48))""",
     "explorer": "(explorer := MaskExplorer(model, r=2))",
     "lab": '(lab := FineTuneLab(method="lora", r=1, steps=4, eval_every=2, show=("r",)))',
     "train": "lab.run(); tuned = await lab.finished()",
-    "verdict": "check(trained_numbers)",
+    "verdict": "check(trainable_parameters)",
     "question": '(guess := Prediction("How many?", {"few": "They are counted.", "many": "There is room."}))',
     "answer": 'guess.compare("many")',
 }
