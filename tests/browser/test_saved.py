@@ -13,7 +13,7 @@ from lesson import Lesson
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Locator, expect
 
-from shira_lab.course.widgets.still import Still
+from shira_lab.course.widgets.still import HINT, Still
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -139,7 +139,7 @@ def test_an_app_whose_kernel_was_restarted_says_how_to_go_on(kept: Kept) -> None
     kept.lesson.page.locator(".jp-Dialog .jp-mod-accept").click()
     for name in ("explorer", "lab"):
         expect(kept.still(name)).to_be_visible(timeout=60 * SECONDS)
-        expect(kept.still(name)).to_contain_text("To move it, run the lesson's first cell, then this one.")
+        expect(kept.still(name)).to_contain_text(HINT)
         expect(kept.cell(name).locator(".jp-OutputArea-child:visible")).to_have_count(1)
 
 
