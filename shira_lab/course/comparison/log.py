@@ -13,6 +13,8 @@ REAL = "real.jsonl"  # made by scripts/compare_real.py
 
 def _whole(protocol: Content, runs: list[Content]) -> Comparison:
     tuples = {name: tuple(protocol[name]) for name in ("learning_rates", "seeds")}
+    if rates := protocol.get("full_learning_rates"):
+        tuples["full_learning_rates"] = tuple(rates)
     return Comparison(Protocol(**{**protocol, **tuples}), tuple(Run.from_dict(run) for run in runs))
 
 

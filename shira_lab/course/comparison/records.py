@@ -56,6 +56,7 @@ class Protocol:
         samples: texts that a model generates at the end, to be checked for consistency; ``temperature``: how it draws
             them. Below 1 it makes fewer slips, so that more sentences are whole enough to be checked.
         learning_rates: the grid, rising; a cell takes the rate with the least final excess under ``tuning_seed``.
+        full_learning_rates: the grid of full fine-tuning, where it wants rates far below the other one; None: the same.
         seeds: the seeds that are reported, all at that rate; the tuning seed is not among them.
     """
 
@@ -70,9 +71,15 @@ class Protocol:
     samples: int = 60
     temperature: float = 0.5
     learning_rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.02, 0.03, 0.05, 0.1, 0.3)
+    full_learning_rates: tuple[float, ...] | None = None
     tuning_seed: int = 100
     seeds: tuple[int, ...] = (0, 1, 2)
     swap_every: int = Settings.swap_every
+
+    def rates(self, cell: Cell) -> tuple[float, ...]:
+        """The grid over which ``cell`` is tuned."""
+        own = self.full_learning_rates if cell.method == "full" else None
+        return own or self.learning_rates
 
     def settings(self, cell: Cell, learning_rate: float, seed: int) -> Settings:
         """The settings of one run. A tuning run is measured at its ends alone, and on the first world alone."""

@@ -12,6 +12,7 @@ from .positions_explorer import PositionsExplorer
 from .prediction import Prediction
 from .rank_explorer import RankExplorer
 from .update_view import UpdateView
+from .vote import Vote
 
 __all__ = [
     "AdapterSwitcher",
@@ -28,4 +29,5 @@ __all__ = [
     "Prediction",
     "RankExplorer",
     "UpdateView",
+    "Vote",
 ]
