@@ -17,8 +17,8 @@ STILL = f"A picture of the app, as it was last. To move it takes a kernel: {HOW}
 
 WITH_A_KERNEL = """
 <aside class="kernel" id="with-a-kernel">
-<p><strong>Nothing runs on this page.</strong> What you read was computed when the lesson was stored.
-To run and change it takes a kernel. Two ways to get one:</p>
+<p><strong>Code does not run on this page.</strong> What you read was computed when the lesson was stored. Apps that
+move say so. To run and change the code takes a kernel. Two ways to get one:</p>
 <ul>
 <li>on your machine: where shira-lab is installed with its extra <code>course</code>, <code>shira-lab lab</code> opens
 all lessons in JupyterLab;</li>

@@ -63,8 +63,8 @@ def test_a_docstring_keeps_its_signs_and_its_code() -> None:
 
 def shown(lesson: NotebookNode) -> str:
     """The texts of all cells, and what they show as HTML."""
-    outputs = [output.get("data", {}).get("text/html", "") for cell in lesson.cells for output in cell.get("outputs", [])]
-    return "\n".join([*(cell.source for cell in lesson.cells), *outputs])
+    outputs = [output.get("data", {}) for cell in lesson.cells for output in cell.get("outputs", [])]
+    return "\n".join([*(cell.source for cell in lesson.cells), *(data.get("text/html", "") for data in outputs)])
 
 
 def stored(path: Path) -> NotebookNode:
