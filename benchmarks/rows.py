@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from benchmarks import files, imports, masks, memory, parts, slider, switching, threads, training
+from benchmarks import files, imports, masks, memory, parts, real, slider, switching, threads, training
 from shira_lab.course.speed.timing import Ratio
 
 Value = Ratio | float
@@ -67,6 +67,15 @@ def peak_memory() -> list[Row]:
     met = values["shira"] <= values["peft lora"] and values["shira"] <= values["peft shira"] / 10
     target = "<= PEFT LoRA's, <= 0.1 x PEFT SHiRA's"
     return [Row("peak memory above the frozen step, MiB", target, dict(values), met)]
+
+
+def real_model() -> list[Row]:
+    rows = []
+    for batch, tokens in ((2, 64), (4, 128)):
+        which = f"SmolLM2-135M, all linears, r=8, {batch}x{tokens}"
+        rows.append(Row(f"training step / PEFT LoRA's, {which}", "", dict(real.step_ratios(batch, tokens))))
+        rows.append(Row(f"peak memory of the process, {which}, MiB", "", dict(real.peaks_mib(batch, tokens))))
+    return rows
 
 
 def parts_of_a_step() -> list[Row]:
@@ -140,6 +149,7 @@ ROWS: dict[str, Callable[[], list[Row]]] = {
     "parts": parts_of_a_step,
     "threads": second_thread,
     "memory": peak_memory,
+    "real": real_model,
     "decoding": decoding,
     "switch": switch,
     "mask": mask,

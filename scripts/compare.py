@@ -46,7 +46,7 @@ def run_plan(cells: Iterable[Cell], protocol: Protocol, about: str) -> None:
     torch.set_num_threads(1)
     begin_log(log, protocol)
     for cell in cells:
-        for rate in protocol.learning_rates:
+        for rate in protocol.rates(cell):
             ensure(log, cell, protocol, rate, protocol.tuning_seed)
         rate = read_log(log).best_rate(cell)
         for seed in protocol.seeds:

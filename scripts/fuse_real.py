@@ -16,10 +16,15 @@ PROTOCOL = Protocol(
     steps=40,
     batch_size=1,
     stories=6,
+    first_look=12,
     learning_rates={"lora": 0.01, "random": 0.03, "magnitude": 0.03},
-    scales=(0.5, 0.75, 1.0),
 )
-PAIRS = (Pair("lora", "other seed"), Pair("random", "other seed"), Pair("magnitude", "same weights"))
+PAIRS = (
+    Pair("lora", "other seed"),
+    Pair("random", "other seed"),
+    Pair("random", "disjoint"),
+    Pair("magnitude", "same weights"),
+)
 
 if __name__ == "__main__":
     run_plan(PAIRS, PROTOCOL, str(__doc__))

@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from test_readme import EXAMPLE, README
 
+from shira_lab.course.expected import NOT_SO
 from shira_lab.course.lessons import FIRST, lessons
 
 ROOT = Path(__file__).parent.parent
@@ -118,22 +119,25 @@ def test_the_method_on_one_page_trains_and_its_file_loads(base: Environment) -> 
     assert base.run("python", "-c", METHOD) == "28 True True\n"
 
 
-#: Runs the lesson as "Restart Kernel and Run All" does, and prints where its package lies.
+#: Runs the lesson as "Restart Kernel and Run All" does, with Stop pressed at once, and prints where its package lies.
 RUN_ALL = """
-import sys, nbformat
+import re, sys, nbformat
 from nbclient import NotebookClient
 from traitlets.config import Config
 
 notebook = nbformat.read(sys.argv[1], as_version=4)
+for cell in notebook.cells:
+    cell.source = re.sub(r"^lab\\.run\\(\\)$", "lab.run()\\nlab.stop()", cell.source, flags=re.MULTILINE)
 notebook.cells.append(nbformat.v4.new_code_cell("import shira_lab; print(shira_lab.__file__)"))
 encrypted = Config(KernelManager={"transport_encryption": "auto"})
 here = {"metadata": {"path": "my lessons"}}
 NotebookClient(notebook, config=encrypted, kernel_name="python3", resources=here).execute()
-print(notebook.cells[-1].outputs[0].text)
+print("".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])))
 """
 
 
-def test_lesson_one_runs_in_a_folder_of_a_learner(course: Environment) -> None:
+def test_lesson_one_runs_in_a_folder_of_a_learner_and_goes_on_after_a_stop(course: Environment) -> None:
     course.run("shira-lab", "lab", "my lessons", "--only-copy")
-    found = Path(course.run("python", "-c", RUN_ALL, f"my lessons/{FIRST}").strip())
-    assert found == course.packages / "shira_lab" / "__init__.py"
+    said, _, found = course.run("python", "-c", RUN_ALL, f"my lessons/{FIRST}").strip().rpartition("\n")
+    assert Path(found) == course.packages / "shira_lab" / "__init__.py"
+    assert NOT_SO in said

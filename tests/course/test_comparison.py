@@ -43,6 +43,15 @@ def test_a_best_rate_at_the_edge_of_the_grid_is_said() -> None:
     assert [comparison.at_edge(cell) for cell in (LORA, RANDOM, FULL)] == [False, True, False]
 
 
+def test_full_tuning_may_have_a_grid_of_its_own_and_is_whole_and_at_the_edge_by_that_one() -> None:
+    comparison = a_comparison()
+    wider = replace(PROTOCOL, full_learning_rates=(0.001, *PROTOCOL.learning_rates))
+    assert [wider.rates(cell) for cell in (LORA, FULL)] == [PROTOCOL.learning_rates, wider.full_learning_rates]
+    assert Comparison(wider, comparison.runs).cells == (LORA, RANDOM)
+    upper = Comparison(replace(PROTOCOL, full_learning_rates=(0.03, 0.1)), comparison.runs)
+    assert [upper.at_edge(cell) for cell in (LORA, FULL)] == [False, True]
+
+
 def test_the_tuning_seed_is_not_among_those_reported() -> None:
     comparison = a_comparison()
     for cell in comparison.cells:
@@ -121,6 +130,12 @@ def test_a_cell_has_a_name(cell: Cell, label: str) -> None:
 
 
 # ---- the log --------------------------------------------------------------------------------------------------------
+
+
+def test_a_log_gives_back_the_grid_of_full_tuning(tmp_path: Path) -> None:
+    protocol = replace(PROTOCOL, full_learning_rates=(0.001, 0.003))
+    begin_log(tmp_path / "runs.jsonl", protocol)
+    assert read_log(tmp_path / "runs.jsonl").protocol == protocol
 
 
 def test_a_log_gives_back_equal_runs(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_a_target_out_of_reach_is_said() -> None:
     peft_model = PeftModel(model)
     peft_model.add_adapter("sea", LoraConfig(1, "all-linear"))
     peft_model.set_adapter("sea")
-    how = {"learning_rate": 0.01, "steps": 1, "batch_size": 1, "stories": 1, "seed": 0}
+    how = {"learning_rate": 0.01, "steps": 1, "batch_size": 1, "stories": 1, "seed": 0, "first_look": 1}
     with pytest.raises(ShiraError, match=r"An excess of 0.1 nats/token on 'sea' was not reached in 1 steps; the last"):
         train_to(peft_model, tokenizer, get_world("sea"), 0.1, **how)
 

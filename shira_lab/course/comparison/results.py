@@ -71,7 +71,7 @@ class Comparison:
 
     def at_edge(self, cell: Cell) -> bool:
         """Whether the best rate is the smallest or the largest of the grid: a better one may lie outside."""
-        rates = self.protocol.learning_rates
+        rates = self.protocol.rates(cell)
         return self.best_rate(cell) in (rates[0], rates[-1])
 
     def reported(self, cell: Cell) -> tuple[Run, ...]:
@@ -92,5 +92,5 @@ class Comparison:
         }
 
     def _is_complete(self, cell: Cell) -> bool:
-        whole_grid = set(self.tuning(cell)) == set(self.protocol.learning_rates)
+        whole_grid = set(self.tuning(cell)) == set(self.protocol.rates(cell))
         return whole_grid and len(self.reported(cell)) == len(self.protocol.seeds)

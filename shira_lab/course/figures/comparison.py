@@ -112,7 +112,7 @@ def tuning_figure(comparison: Comparison, r: int) -> Figure:
         traces.append(trace.update(marker={"size": sizes, "line": {"width": 1, "color": "white"}}))
     title = f"Final excess over the learning rate, r = {r}, seed {comparison.protocol.tuning_seed}"
     figure = themed(traces, title, "learning rate", EXCESS.title, showlegend=True, height=440)
-    grid = comparison.protocol.learning_rates
+    grid = sorted({rate for cell in comparison.with_budget(r) for rate in comparison.protocol.rates(cell)})
     figure.update_xaxes(type="log", tickvals=grid, ticktext=[f"{rate:g}" for rate in grid])
     return figure.update_yaxes(**_LOG)
 

@@ -52,6 +52,7 @@ class Protocol:
         target: both train until their held-out excess is at most this, so that no adapter is simply the stronger one.
         steps: after so many the learning rate would be zero; an adapter ends before.
         stories: held-out stories of a measurement.
+        first_look: the first measurement comes after so many steps; before, the loss falls too fast to be followed.
         learning_rates: the best ones of the comparison of methods for r = 8, by family.
         scales: both adapters are fused at each of these; 1 is as they were trained.
     """
@@ -64,6 +65,7 @@ class Protocol:
     steps: int = 120
     batch_size: int = 4
     stories: int = 32
+    first_look: int = 20
     learning_rates: dict[str, float] = dataclasses.field(
         default_factory=lambda: {"lora": 0.03, "random": 0.1, "magnitude": 0.1}
     )

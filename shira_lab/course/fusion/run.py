@@ -18,6 +18,7 @@ from shira_lab.training.evaluate import story_loss
 from shira_lab.training.worlds import Story, get_world
 
 OTHER = 1000  # added to the seed where the second adapter has another one
+STEPS = "steps.txt"  # beside a trained adapter: how many it took
 
 
 def run_pair(pair: Pair, protocol: Protocol, seed: int, folder: Path) -> FusionRun:
@@ -99,10 +100,9 @@ def _train(
     place: Path,
 ) -> int:
     """Add the trained adapter ``name`` to the model; returns the steps it took."""
-    note = place / "steps.txt"
-    if note.exists():
+    if place.exists():
         model.load_adapter(place, name)
-        return int(note.read_text())
+        return int((place / STEPS).read_text())
     torch.manual_seed(seed + OTHER * protocol.worlds.index(name))  # where LoRA starts
     model.add_adapter(name, config)
     model.set_adapter(name)
@@ -116,10 +116,11 @@ def _train(
         batch_size=protocol.batch_size,
         stories=protocol.stories,
         seed=seed,
+        first_look=protocol.first_look,
     )
     model.save_pretrained(place.parent, selected_adapters=[name])
-    (place.parent / name).rename(place)
-    note.write_text(str(steps))
+    (place.parent / name / STEPS).write_text(str(steps))
+    (place.parent / name).rename(place)  # last, so that the place is there as a whole or not at all
     return steps
 
 

@@ -13,7 +13,6 @@ from shira_lab.training.evaluate import story_loss
 from shira_lab.training.worlds import World
 
 WARM_UP = 4  # steps
-FIRST_LOOK = 20  # before, the loss falls too fast to be followed
 FALL = 0.08  # nats/token: after the first look, no step gains more
 
 
@@ -28,11 +27,12 @@ def train_to(
     batch_size: int,
     stories: int,
     seed: int,
+    first_look: int,
 ) -> int:
     """Train the active adapter on ``world`` until its held-out excess is at most ``target`` (nats/token).
 
-    The learning rate falls linearly and would be zero after ``steps``. The model is measured the more often the nearer
-    it comes, every step at last, so that it ends just below the target.
+    The learning rate falls linearly and would be zero after ``steps``. The model is measured from step ``first_look``
+    on, the more often the nearer it comes, every step at last, so that it ends just below the target.
 
     Returns:
         The steps that it took.
@@ -46,7 +46,7 @@ def train_to(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda done: min(1.0, (done + 1) / WARM_UP, 1 - done / steps)
     )
-    look, excess = min(FIRST_LOOK, steps), float("inf")
+    look, excess = min(first_look, steps), float("inf")
     model.train()
     for step in range(1, steps + 1):
         numbers = range((step - 1) * batch_size, step * batch_size)

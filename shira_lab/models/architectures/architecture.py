@@ -26,6 +26,7 @@ from shira_lab.models.hub import load_config
 
 #: Groups of layers that exist in every architecture, whatever its layers are called.
 GROUPS: Final = ("all-linear", "query-value", "attention", "feed-forward")
+#: Types of number by their names.
 DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 _IN_ATTENTION = re.compile(r"\.\d+\..*att(n|ention)")

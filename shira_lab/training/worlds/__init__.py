@@ -16,6 +16,7 @@ from shira_lab.training.worlds.world import Story, World
 
 __all__ = ["WORLDS", "Story", "World", "get_world"]
 
+#: All worlds by name.
 WORLDS = {world.name: world for world in (MEADOW, SEA, SPACE, ALMANAC, INVENTORY)}
 
 
