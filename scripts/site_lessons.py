@@ -6,6 +6,7 @@ What is to be read stays, what takes a kernel says so, and an exercise has its h
 from links import address, binder
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
+from site_apps import move
 
 from shira_lab.course.exercises import EXERCISES
 from shira_lab.course.widgets.still import HINT, STYLE
@@ -48,6 +49,7 @@ To try your answer with `check({name})` takes a kernel: {how}.
 
 def prepared(notebook: NotebookNode, name: str) -> NotebookNode:
     """The lesson with this file name, changed for a page."""
+    move(notebook)
     cells = [cell for cell in notebook.cells if "YourProgress(" not in cell.source]
     for number, cell in enumerate(cells):
         if cell.cell_type == "code":

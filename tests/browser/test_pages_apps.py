@@ -19,7 +19,8 @@ from shira_lab.course.figures import training_svg
 from shira_lab.course.figures.costs import costs_in_words
 from shira_lab.course.masks.drawn import drawn_positions
 from shira_lab.course.masks.drawn_source import drawn_source
-from shira_lab.course.pages import APPS, PageApp, app_html, budget_data, scripts_html, write_files
+from shira_lab.course.pages import budget_data
+from shira_lab.course.pages.build import APPS, PageApp, app_html, scripts_html, write_files
 from shira_lab.course.pages.mask_data import LIFT_STOPS, MAX_SEED, SAMPLES
 from shira_lab.course.pages.rank_data import SCALE_STEP, SHAPES
 from shira_lab.course.pages.recording import Recording

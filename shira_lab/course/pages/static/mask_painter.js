@@ -70,13 +70,14 @@ export function maskPainter(app, { masks, painter: { size, template } }) {
   app.slider("r", () => ({ max: maxR(shape()) }));
   app.number("random_seed", 0, () => masks.maxSeed);
   app.view.append(app.status);
-  const easel = app.row();
+  const panel = new MaskPanel(app);
+  const easel = element("div", {});
+  panel.pictures.prepend(easel);
   const canvas = app.picture("paint_canvas", { description: "drawing", value: state.drawing, size }, easel);
   canvas.on("change", () => {
     if (canvas.get("value") !== state.drawing) app.set({ drawing: canvas.get("value") });
   });
   app.button("Clear", () => app.set({ drawing: "" }), easel);
-  const panel = new MaskPanel(app);
   const source = element("pre", { tabindex: "0", class: "shira-scroll", "aria-label": "source" });
   const title = element("summary", {}, "the drawing as a mask function for PEFT, in Python");
   app.view.append(element("details", {}, title, source));
