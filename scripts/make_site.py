@@ -56,13 +56,14 @@ def main(target: Path) -> int:
         shutil.rmtree(target, ignore_errors=True)
         strict = ["-W", "--keep-going", "-q"]
         failed = build_main([*strict, "-c", str(WEBSITE), "-d", f"{folder}/doctrees", str(source), str(target)])
+    if failed:
+        return failed
     for lesson in (ROOT / "notebooks").glob("*.ipynb"):
         shutil.copy(lesson, target / "notebooks")
     write_files(target / FOLDER)
-    if not failed:
-        size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
-        print(f"{target}/index.html opens in a browser, without a server or a network ({size / 1e6:.0f} MB in all)")
-    return failed
+    size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+    print(f"{target}/index.html opens in a browser, without a server or a network ({size / 1e6:.0f} MB in all)")
+    return 0
 
 
 if __name__ == "__main__":
