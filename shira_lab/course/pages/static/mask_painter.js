@@ -78,7 +78,7 @@ export function maskPainter(app, { masks, painter: { size, template } }) {
     if (canvas.get("value") !== state.drawing) app.set({ drawing: canvas.get("value") });
   });
   app.button("Clear", () => app.set({ drawing: "" }), easel);
-  const source = element("pre", { tabindex: "0", class: "shira-scroll", "aria-label": "source" });
+  const source = element("pre", { tabindex: "0", role: "region", "aria-label": "source" });
   const title = element("summary", {}, "the drawing as a mask function for PEFT, in Python");
   app.view.append(element("details", {}, title, source));
   app.follow(() => {
