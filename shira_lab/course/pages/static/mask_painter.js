@@ -18,9 +18,9 @@ function rings(cells, size) {
   let edge = [...cells.keys()].filter((cell) => cells[cell]);
   if (!edge.length) return ring.fill(0);
   for (let distance = 0; edge.length; distance++) {
-    edge = edge.filter((cell) => ring[cell] < 0);
     for (const cell of edge) ring[cell] = distance;
-    edge = edge.flatMap((cell) => around(cell, size));
+    const next = new Set(edge.flatMap((cell) => around(cell, size)));
+    edge = [...next].filter((cell) => ring[cell] < 0);
   }
   return ring;
 }
