@@ -14,7 +14,7 @@ const FRAME = 50; // milliseconds between two pictures of a run that plays
 export function fineTuneLab(app, { trainings }) {
   const { state } = app;
   Object.assign(state, { step: Infinity, speed: 10, layer: "", measurement: 1 });
-  const asked = ["model", "method", "mask_type", "r", "world"];
+  const asked = ["model", "method", "mask_type", "mask_moves", "r", "world"];
   // Which recording the state asks for; a setting that none has is said to need a kernel.
   const fits = ({ state: recorded }) =>
     asked.every((name) => recorded[name] === state[name] || (name === "mask_type" && state.method !== "shira"));
