@@ -14,10 +14,10 @@ const FRAME = 50; // milliseconds between two pictures of a run that plays
 export function fineTuneLab(app, { trainings }) {
   const { state } = app;
   Object.assign(state, { step: Infinity, speed: 10, layer: "", measurement: 1 });
-  const asked = ["model", "method", "mask_type", "r", "world"];
+  const asked = ["model", "method", "mask_type", "mask_moves", "r", "world"];
   // Which recording the state asks for; a setting that none has is said to need a kernel.
   const fits = ({ state: recorded }) =>
-    asked.every((name) => recorded[name] === state[name] || (name === "mask_type" && state.method !== "shira"));
+    asked.every((name) => recorded[name] === state[name] || (name.startsWith("mask_") && state.method !== "shira"));
   const found = () => trainings.find(fits);
 
   const offered = trainings.map(({ name }) => [name, name]);
@@ -74,8 +74,8 @@ export function fineTuneLab(app, { trainings }) {
     app.say(state.step === history.steps.length ? outcome(now) : progress(now, history.steps.length));
     const made = machine ? `made on ${day} (${machine})` : "of a machine and a day that were not kept";
     about.textContent =
-      `This plays a recording of ${label}, ${made}: nothing is trained here. Other settings, Save and Reload need a ` +
-      "kernel: `make lab` in a copy of the repository, or the lessons on Binder.";
+      `This plays a recording of ${label}, ${history.steps.length} steps, ${made}: nothing is trained here. Other ` +
+      'settings, Save and Reload need a kernel: "make lab" in a copy of the repository, or the lessons on Binder.';
     charts.innerHTML = lossChart(now, label, history.steps.length) + rankChart(now, label, history.steps.length);
     const shown = [["before", now.samples[0]?.text], [`after ${now.samples.at(-1)?.step} steps`, now.samples.at(-1)?.text]];
     texts.replaceChildren(cards(now.samples.length > 1 ? shown : shown.slice(0, 1)));
