@@ -14,9 +14,12 @@ from pathlib import Path
 
 import nbformat
 from links import ROOT, address
+from site_apps import FOLDER, app_pages
 from site_lessons import prepared
 from site_reference import pages
 from sphinx.cmd.build import build_main
+
+from shira_lab.course.pages.build import write_files
 
 WEBSITE = ROOT / "website"
 #: A link to a file that has no page.
@@ -32,6 +35,8 @@ def write_source(folder: Path) -> None:
     (folder / "notebooks").mkdir()
     for lesson in (ROOT / "notebooks").glob("*.ipynb"):
         nbformat.write(prepared(nbformat.read(lesson, as_version=4), lesson.name), folder / "notebooks" / lesson.name)
+    for name, text in app_pages().items():
+        (folder / f"{name}.md").write_text(text, encoding="utf-8")
     (folder / "api").mkdir()
     for name, text in pages().items():
         (folder / "api" / f"{name}.rst").write_text(text, encoding="utf-8")
@@ -51,12 +56,14 @@ def main(target: Path) -> int:
         shutil.rmtree(target, ignore_errors=True)
         strict = ["-W", "--keep-going", "-q"]
         failed = build_main([*strict, "-c", str(WEBSITE), "-d", f"{folder}/doctrees", str(source), str(target)])
+    if failed:
+        return failed
     for lesson in (ROOT / "notebooks").glob("*.ipynb"):
         shutil.copy(lesson, target / "notebooks")
-    if not failed:
-        size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
-        print(f"{target}/index.html opens in a browser, without a server or a network ({size / 1e6:.0f} MB in all)")
-    return failed
+    write_files(target / FOLDER)
+    size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+    print(f"{target}/index.html opens in a browser, without a server or a network ({size / 1e6:.0f} MB in all)")
+    return 0
 
 
 if __name__ == "__main__":

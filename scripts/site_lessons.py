@@ -6,6 +6,7 @@ What is to be read stays, what takes a kernel says so, and an exercise has its h
 from links import address, binder
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
+from site_apps import move
 
 from shira_lab.course.exercises import EXERCISES
 from shira_lab.course.widgets.still import HINT, STYLE
@@ -17,8 +18,8 @@ STILL = f"A picture of the app, as it was last. To move it takes a kernel: {HOW}
 
 WITH_A_KERNEL = """
 <aside class="kernel" id="with-a-kernel">
-<p><strong>Nothing runs on this page.</strong> What you read was computed when the lesson was stored.
-To run and change it takes a kernel. Two ways to get one:</p>
+<p><strong>Code does not run on this page.</strong> What you read was computed when the lesson was stored. Apps that
+move say so. To run and change the code takes a kernel. Two ways to get one:</p>
 <ul>
 <li>on your machine: where shira-lab is installed with its extra <code>course</code>, <code>shira-lab lab</code> opens
 all lessons in JupyterLab;</li>
@@ -48,6 +49,7 @@ To try your answer with `check({name})` takes a kernel: {how}.
 
 def prepared(notebook: NotebookNode, name: str) -> NotebookNode:
     """The lesson with this file name, changed for a page."""
+    move(notebook)
     cells = [cell for cell in notebook.cells if "YourProgress(" not in cell.source]
     for number, cell in enumerate(cells):
         if cell.cell_type == "code":

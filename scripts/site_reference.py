@@ -79,19 +79,18 @@ def _entries(module: str) -> list[str]:
 
 def _entry(module: str, name: str, value: Any) -> str:
     """What tells Sphinx to show one name."""
-    note = IN_PEFT.get(name) if module != "shira_lab.minimal" else None
+    note = IN_PEFT.get(name, "") if module != "shira_lab.minimal" else ""
     if inspect.isclass(value):
-        whole = ":members:" + (" :undoc-members:" if issubclass(value, enum.Enum) else "")
-        kind, options = "class", whole
-        note = note or (NOTHING if room(module) in ("face", "layers", "masks", "analysis") else None)
+        kind = "class"
+        options = [":members:", ":undoc-members:"] if issubclass(value, enum.Enum) else [":members:"]
+        if room(module) in ("face", "layers", "masks", "analysis"):
+            note = note or NOTHING
     elif inspect.isroutine(value):
-        kind, options = "function", ""
+        kind, options = "function", []
     else:
-        home = _home(module, name)
-        return f".. autodata:: {home}.{name}\n   :no-value:\n\n"
-    options = "".join(f"   {option}\n" for option in options.split())
-    said = f"\n   **In PEFT:** {note}\n" if note else ""
-    return f".. auto{kind}:: {module}.{name}\n{options}{said}\n"
+        kind, module, options = "data", _home(module, name), [":no-value:"]
+    lines = [f".. auto{kind}:: {module}.{name}", *(f"   {option}" for option in options)]
+    return "\n".join([*lines, "", f"   **In PEFT:** {note}" if note else "", "", ""])
 
 
 def _home(module: str, name: str) -> str:

@@ -63,8 +63,8 @@ def test_a_docstring_keeps_its_signs_and_its_code() -> None:
 
 def shown(lesson: NotebookNode) -> str:
     """The texts of all cells, and what they show as HTML."""
-    outputs = [output.get("data", {}).get("text/html", "") for cell in lesson.cells for output in cell.get("outputs", [])]
-    return "\n".join([*(cell.source for cell in lesson.cells), *outputs])
+    outputs = (output.get("data", {}) for cell in lesson.cells for output in cell.get("outputs", []))
+    return "\n".join([*(cell.source for cell in lesson.cells), *(data.get("text/html", "") for data in outputs)])
 
 
 def stored(path: Path) -> NotebookNode:
@@ -86,7 +86,8 @@ def test_what_takes_a_kernel_says_so(path: Path) -> None:
     lesson = stored(path)
     assert 'id="with-a-kernel"' in lesson.cells[1].source and f'href="{path.name}"' in lesson.cells[1].source
     before, after = (shown(notebook) for notebook in (nbformat.read(path, as_version=4), lesson))
-    assert HINT in before and HINT not in after and "<style>" not in after and STILL in after
+    assert HINT in before and HINT not in after and "<style>" not in after
+    assert STILL in after or 'class="shira-app"' in after
     assert "YourProgress" in before and "YourProgress" not in after
 
 
@@ -97,3 +98,16 @@ def test_each_figure_is_a_picture_with_a_text(path: Path) -> None:
             data = output.get("data", {})
             assert not any("plotly" in kind for kind in data)
             assert "image/png" not in data or cell.metadata["mystnb"]["image"]["alt"].startswith("Figure: ")
+
+
+@every_lesson
+def test_an_app_moves_where_it_does_not_need_a_kernel(path: Path) -> None:
+    lesson = stored(path)
+    places = re.findall(r'<div class="shira-app" data-app="(\w+)"', shown(lesson))
+    assert places
+    last = lesson.cells[-1].source
+    assert last.endswith('<script defer src="../apps/apps.js"></script>')
+    assert [name for name in ("masks", "trainings") if f"../apps/{name}.js" in last] == [
+        data for data, apps in (("masks", "MaskExplorer MaskOverlap MaskPainter"), ("trainings", "FineTuneLab"))
+        if set(apps.split()) & set(places)
+    ]  # fmt: skip

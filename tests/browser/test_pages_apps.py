@@ -2,14 +2,17 @@
 
 import random
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import torch
+from app_page import move, positions, put, said, settled, texts, words
 from lesson import Lesson
 from playwright.sync_api import Page, expect
 from torch import Tensor
@@ -17,15 +20,17 @@ from torch import Tensor
 from shira_lab.budget import max_r, num_params
 from shira_lab.course.figures import training_svg
 from shira_lab.course.figures.costs import costs_in_words
+from shira_lab.course.figures.fusion import losses_svg
 from shira_lab.course.masks.drawn import drawn_positions
 from shira_lab.course.masks.drawn_source import drawn_source
-from shira_lab.course.pages import APPS, PageApp, app_html, budget_data, scripts_html, write_files
+from shira_lab.course.pages import budget_data
+from shira_lab.course.pages.build import APPS, PageApp, app_html, scripts_html, write_files
 from shira_lab.course.pages.mask_data import LIFT_STOPS, MAX_SEED, SAMPLES
 from shira_lab.course.pages.rank_data import SCALE_STEP, SHAPES
+from shira_lab.course.pages.recorded_data import comparison_data, fusion_data, shelf_data
 from shira_lab.course.pages.recording import Recording
 from shira_lab.course.pages.training_data import recordings
 from shira_lab.course.widgets import BudgetExplorer, MaskExplorer, MaskOverlap, MaskPainter, RankExplorer, UpdateView
-from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.mask_overlap import BESIDE, OVER
 from shira_lab.course.widgets.paint_canvas import SIZE, drawing_text
 from shira_lab.course.widgets.pictures import MaskCanvas
@@ -69,40 +74,6 @@ def page(folder: Path, lesson: Lesson) -> Iterator[Page]:
 def embedded() -> Any:
     model, tokenizer = load_model()
     return model, list(Stories(Settings(world="sea"), tokenizer).samples(SAMPLES))
-
-
-def settled(page: Page, app: str) -> None:
-    page.wait_for_function(f"document.getElementById('{app}').dataset.settled === 'true'")
-
-
-def move(page: Page, app: str, **state: Any) -> None:
-    page.evaluate("([app, state]) => shiraApps[app].set(state)", [app, state])
-    settled(page, app)
-
-
-def texts(page: Page, app: str, selector: str) -> list[str]:
-    return page.locator(f"#{app} {selector}").all_inner_texts()
-
-
-def words(html: str) -> str:
-    """The text of an HTML, its spaces as single ones."""
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
-
-
-def said(page: Page, app: str, selector: str) -> str:
-    return " ".join(" ".join(texts(page, app, selector)).split())
-
-
-def put(app: App, state: dict[str, Any]) -> None:
-    """Give a notebook's app this state, in one move."""
-    with app.hold_trait_notifications():
-        for name, value in state.items():
-            setattr(app, name, value)
-    app._settle()
-
-
-def positions(page: Page, app: str) -> list[int]:
-    return page.evaluate(f"[...shiraApps['{app}'].positions]")
 
 
 def mask_states(page: Page) -> Iterator[dict[str, Any]]:
@@ -225,7 +196,7 @@ def test_a_drawing_becomes_the_mask_that_it_becomes_in_python(page: Page, embedd
     layers = page.evaluate("shiraData.masks.layers")
     asked, expected = [], []
     for cells in drawings():
-        path = draw.choice(list(layers))
+        [path] = draw.choices(list(layers), weights=(4, 4, 1, 1))  # the large ones take their time
         shape = tuple(layers[path]["shape"])
         r, seed = draw.randint(1, max_r(shape)), draw.randint(0, MAX_SEED)
         asked.append({"drawing": drawing_text(cells), "layer": path, "r": r, "random_seed": seed})
@@ -251,12 +222,11 @@ def digest(positions: Tensor) -> list[int]:
 
 
 def test_a_painter_says_what_it_says_in_python(page: Page, embedded: Any) -> None:
-    painter, app = MaskPainter(embedded[0]), "MaskPainter-1"
+    app, layer = "MaskPainter-1", "model.decoder.layers.1.self_attn.q_proj"
+    painter = MaskPainter(embedded[0], layer=layer)
     for number, cells in enumerate(drawings()):
         if number % 25 == 0:
-            state = {"drawing": drawing_text(cells), "layer": painter.layer.replace(".0.", ".1."), "r": 4 + number}
-            state["layer"] = state["layer"].replace("k_proj", "q_proj")
-            state["r"] = min(state["r"], 96)
+            state = {"drawing": drawing_text(cells), "layer": layer, "r": 4 + number, "random_seed": number}
             move(page, app, **state)
             put(painter, state)
             assert said(page, app, ".shira-status") == words(painter.status.value)
@@ -307,10 +277,81 @@ def test_a_recording_is_played_as_it_was(page: Page) -> None:
 
 def test_run_plays_a_recording_to_its_end(page: Page) -> None:
     app = "FineTuneLab-1"
-    page.evaluate("([app]) => shiraApps[app].set({ ...shiraData.trainings[0].state, step: 0, speed: 1e6 })", [app])
+    page.evaluate("([app]) => shiraApps[app].set({ ...shiraData.trainings[0].state, step: 70, speed: 100 })", [app])
     page.locator(f"#{app}").get_by_role("button", name="Run").click()
     expect(page.locator(f"#{app} .shira-status")).to_contain_text("Finished after")
     assert "nothing is trained here" in said(page, app, ".shira-note")
+
+
+def test_a_link_opens_every_app_as_it_was(page: Page, folder: Path) -> None:
+    states = {
+        "MaskExplorer-1": "layer=model.decoder.layers.1.fc1 mask_type=lift r=4 random_seed=0",
+        "RankExplorer-1": "column_scale=1.5 'mask_types=random, block' r=3 random_seed=1 shape=192x192 values_seed=2",
+        "FusionLab-1": "scale_1=0.5 scale_2=1.5",
+    }
+    address = (folder / "index.html").as_uri()
+    page.goto(f"{address}#{'&'.join(f'{app}={quote(text)}' for app, text in states.items())}")
+    page.reload()
+    for app, text in states.items():
+        settled(page, app)
+        assert set(shlex.split(page.evaluate(f"shiraApps['{app}'].stateText"))) == set(shlex.split(text))
+    assert RankExplorer.from_text(page.evaluate("shiraApps['RankExplorer-1'].stateText")).values_seed == 2
+    page.locator("#FusionLab-1").get_by_role("button", name="Copy link").click()
+    link = page.locator("#FusionLab-1 .shira-link").input_value()
+    text = page.evaluate("shiraApps['FusionLab-1'].stateText")
+    assert link == f"{address}#FusionLab-1={quote(text, safe='')}"
+
+
+@pytest.mark.parametrize("hash", ["", "#a-heading", "#MaskExplorer-1=%E0%A4%A", "#MaskExplorer-1=r%3Dmany&Other-1=r"])
+def test_an_address_that_says_nothing_leaves_the_usual_state(page: Page, folder: Path, hash: str) -> None:
+    page.goto("about:blank")
+    page.goto((folder / "index.html").as_uri() + hash)
+    settled(page, "MaskExplorer-1")
+    assert page.evaluate("shiraApps['MaskExplorer-1'].state.r") == MaskExplorer.r.default_value
+    assert page.url.endswith(f"index.html{hash}")
+
+
+def test_a_mask_of_the_learners_own_says_that_it_needs_a_kernel(page: Page) -> None:
+    move(page, "MaskExplorer-1", mask_type="my_mask", r=8)
+    said_so = said(page, "MaskExplorer-1", ".shira-status")
+    assert said_so.startswith("mask_type=my_mask: this needs a kernel, which the page has not.")
+    assert '"make lab"' in said_so and "Binder" in said_so
+
+
+def test_keys_alone_move_a_slider_and_the_mask_follows(page: Page) -> None:
+    move(page, "MaskExplorer-1", layer="", mask_type="random", r=8, random_seed=0)
+    page.locator("#MaskExplorer-1 input[type=range]").focus()
+    page.keyboard.press("ArrowRight")
+    settled(page, "MaskExplorer-1")
+    assert len(positions(page, "MaskExplorer-1")) == num_params(9, (192, 192))
+    assert "r%3D9" in page.url
+
+
+def test_fused_scales_are_what_was_recorded(page: Page) -> None:
+    recorded, app = fusion_data(), "FusionLab-1"
+    before = None
+    for moment in recorded["moments"]:
+        first, second = moment["scales"]
+        move(page, app, scale_1=first, scale_2=second)
+        if before:
+            drawn = losses_svg(moment["excess"], before["excess"], recorded["alone"], recorded["base"])
+            assert page.locator(f"#{app} svg[role=img]").get_attribute("aria-label") in unescape(drawn)
+        assert moment["text"] in texts(page, app, ".shira-cards section")[1]
+        before = moment
+
+
+def test_every_table_of_the_comparison_is_pythons(page: Page) -> None:
+    app = "ComparisonTable-1"
+    as_shown = "(html) => Object.assign(document.createElement('div'), { innerHTML: html }).innerHTML"
+    for table in comparison_data()["tables"]:
+        move(page, app, r=table["r"], measure=table["measure"])
+        assert page.locator(f"#{app} .shira-comparison").inner_html() == page.evaluate(as_shown, table["html"])
+
+
+def test_each_adapter_of_the_shelf_has_its_text(page: Page) -> None:
+    for number, entry in enumerate(shelf_data()["texts"]):
+        move(page, "AdapterSwitcher-1", number=number)
+        assert said(page, "AdapterSwitcher-1", ".shira-cards") == " ".join(f"{entry['name']} {entry['text']}".split())
 
 
 def test_a_page_fits_every_screen(page: Page) -> None:

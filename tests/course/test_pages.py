@@ -10,11 +10,11 @@ from shira_lab.budget import max_r, num_params
 from shira_lab.course import widgets
 from shira_lab.course.lessons import lessons
 from shira_lab.course.masks.heavy_tails import heavy_tailed_layer
-from shira_lab.course.pages import APPS, PageApp, app_html, app_of_cell, scripts_html
-from shira_lab.course.pages.build import PREDICTION, script, traits
+from shira_lab.course.pages.build import APPS, PREDICTION, PageApp, app_html, script, scripts_html, traits
 from shira_lab.course.pages.bundle import bundled
 from shira_lab.course.pages.mask_data import levels
 from shira_lab.course.pages.rank_data import SHAPES, _factors, _magnitudes
+from shira_lab.course.pages.stored import app_of_cell
 from shira_lab.course.widgets import MaskExplorer, RankExplorer
 from shira_lab.course.widgets.model_masks import ModelMasks
 from shira_lab.errors import StorageError
@@ -105,16 +105,8 @@ def stored() -> list[tuple[str, str, str]]:
 
 
 def test_every_stored_app_is_known_or_needs_a_kernel() -> None:
-    kernel = (
-        "full_rank",
-        "drawn",
-        "band",
-        "my_always_full_rank",
-        "with_diagonal",
-        "PositionsExplorer",
-        "UpdateView",
-        "FilmView",
-    )
+    masks = ("full_rank", "drawn", "band", "my_always_full_rank", "with_diagonal")
+    kernel = (*masks, "PositionsExplorer", "UpdateView", "FilmView")
     for lesson, source, text in stored():
         if text.startswith(("The answer: ", f"{PREDICTION}: ")):
             continue

@@ -11,7 +11,7 @@ from shira_lab.course.comparison.results import Comparison
 from shira_lab.course.widgets.comparison_rows import comparison_table
 
 RECORDED = files("shira_lab.course.pages") / "recorded"
-_KERNEL = "`make lab` in a copy of the repository, or the lessons on Binder."
+_KERNEL = '"make lab" in a copy of the repository, or the lessons on Binder.'
 
 
 def comparison_data(comparison: Comparison | None = None) -> dict[str, Any]:

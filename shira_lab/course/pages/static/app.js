@@ -2,7 +2,7 @@
 import { Model } from "./model.js";
 import { element, float, join, split } from "./words.js";
 
-const KERNEL = "There are two ways to have one: `make lab` in a copy of the repository, or the lessons on Binder.";
+const KERNEL = "There are two ways to have one: \"make lab\" in a copy of the repository, or the lessons on Binder.";
 
 export class App {
   // Into the element `root`; `spec` has what Python knows of the app: traits, mask types, models.

@@ -12,7 +12,7 @@ export function comparisonTable(app, { comparison }) {
   app.menu("r", () => budgets.map((r) => [`${r}`, r]));
   app.menu("measure", () => measures.map((name) => [name, name]));
   app.menu("method", () => cells().map(({ family }) => [family, family]), "curves of");
-  const table = element("div", { class: "shira-scroll", tabindex: "0", role: "region", "aria-label": "comparison" });
+  const table = element("div", { class: "shira-scroll shira-comparison", tabindex: "0", role: "region", "aria-label": "comparison" });
   const curves = app.row();
   app.view.prepend(table);
   app.view.append(app.status);

@@ -74,8 +74,8 @@ export function fineTuneLab(app, { trainings }) {
     app.say(state.step === history.steps.length ? outcome(now) : progress(now, history.steps.length));
     const made = machine ? `made on ${day} (${machine})` : "of a machine and a day that were not kept";
     about.textContent =
-      `This plays a recording of ${label}, ${made}: nothing is trained here. Other settings, Save and Reload need a ` +
-      "kernel: `make lab` in a copy of the repository, or the lessons on Binder.";
+      `This plays a recording of ${label}, ${history.steps.length} steps, ${made}: nothing is trained here. Other ` +
+      'settings, Save and Reload need a kernel: "make lab" in a copy of the repository, or the lessons on Binder.';
     charts.innerHTML = lossChart(now, label, history.steps.length) + rankChart(now, label, history.steps.length);
     const shown = [["before", now.samples[0]?.text], [`after ${now.samples.at(-1)?.step} steps`, now.samples.at(-1)?.text]];
     texts.replaceChildren(cards(now.samples.length > 1 ? shown : shown.slice(0, 1)));

@@ -18,9 +18,9 @@ function rings(cells, size) {
   let edge = [...cells.keys()].filter((cell) => cells[cell]);
   if (!edge.length) return ring.fill(0);
   for (let distance = 0; edge.length; distance++) {
-    edge = edge.filter((cell) => ring[cell] < 0);
     for (const cell of edge) ring[cell] = distance;
-    edge = edge.flatMap((cell) => around(cell, size));
+    const next = new Set(edge.flatMap((cell) => around(cell, size)));
+    edge = [...next].filter((cell) => ring[cell] < 0);
   }
   return ring;
 }
@@ -70,14 +70,15 @@ export function maskPainter(app, { masks, painter: { size, template } }) {
   app.slider("r", () => ({ max: maxR(shape()) }));
   app.number("random_seed", 0, () => masks.maxSeed);
   app.view.append(app.status);
-  const easel = app.row();
+  const panel = new MaskPanel(app);
+  const easel = element("div", {});
+  panel.pictures.prepend(easel);
   const canvas = app.picture("paint_canvas", { description: "drawing", value: state.drawing, size }, easel);
   canvas.on("change", () => {
     if (canvas.get("value") !== state.drawing) app.set({ drawing: canvas.get("value") });
   });
   app.button("Clear", () => app.set({ drawing: "" }), easel);
-  const panel = new MaskPanel(app);
-  const source = element("pre", { tabindex: "0", class: "shira-scroll", "aria-label": "source" });
+  const source = element("pre", { tabindex: "0", role: "region", "aria-label": "source" });
   const title = element("summary", {}, "the drawing as a mask function for PEFT, in Python");
   app.view.append(element("details", {}, title, source));
   app.follow(() => {
