@@ -70,6 +70,7 @@ def test_a_page_is_whole_without_a_network_and_for_everyone(visit: Visit, name: 
         page.set_viewport_size({"width": width, "height": height})
         assert page.evaluate("document.documentElement.scrollWidth") <= width, f"scrolls sideways at {width}"
     assert page.get_attribute("html", "lang") == "en" and page.title()
+    page.wait_for_timeout(300)  # until the page has seen which of its boxes scroll
     page.evaluate(AXE)
     assert page.evaluate(LOOK) == []
     assert not visit.trouble
