@@ -33,7 +33,8 @@ def cells() -> list[Cell]:
     raced = []
     for r, moves in MOVES.items():
         raced += [Cell("shira", "random", r), *(Cell("shira", "random", r, mask_moves=one) for one in moves)]
-    return raced + [Cell("shira", "magnitude", r) for r in MOVES]
+        raced += [Cell("shira", "magnitude", r)]
+    return raced
 
 
 if __name__ == "__main__":

@@ -65,10 +65,10 @@ def test_every_exercise_is_in_a_lesson() -> None:
 
 
 def test_an_error_in_an_answer_is_a_finding() -> None:
-    def trained_numbers() -> int:
+    def trainable_parameters() -> int:
         return 1 // 0
 
-    verdict = check(trained_numbers)
+    verdict = check(trainable_parameters)
     assert repr(verdict) == "Not yet. Your function stopped with ZeroDivisionError: integer division or modulo by zero"
 
 
@@ -78,7 +78,7 @@ def test_a_function_that_no_exercise_asks_for_is_named() -> None:
 
 
 def test_a_solution_can_be_read() -> None:
-    assert repr(solution("trained_numbers")).startswith("def trained_numbers():\n    return 4 * 2 * 4")
+    assert repr(solution("trainable_parameters")).startswith("def trainable_parameters():\n    return 4 * 2 * 4")
 
 
 def test_a_verdict_is_kept_with_all_its_pictures_and_no_widget() -> None:

@@ -19,7 +19,7 @@ from shira_lab.course.exercises.earlier import first_broken
 from shira_lab.course.exercises.exact_merge import EXACT_MERGE
 from shira_lab.course.exercises.exercise import Exercise, Solution, Verdict
 from shira_lab.course.exercises.fair_race import FAIR_RACE
-from shira_lab.course.exercises.fine_tune import TRAINED_NUMBERS
+from shira_lab.course.exercises.fine_tune import TRAINABLE_PARAMETERS
 from shira_lab.course.exercises.fusion import FUSE, SECOND_CONFIG
 from shira_lab.course.exercises.input_norms import INPUT_NORMS
 from shira_lab.course.exercises.magnitude import MAGNITUDE
@@ -52,7 +52,7 @@ EXERCISES = {
         PLAN,
         RANK_BOUND,
         REPAIRED_MAGNITUDE,
-        TRAINED_NUMBERS,
+        TRAINABLE_PARAMETERS,
         OWN_TEXT,
         COMPARE_SEEDS,
         FAIR_RACE,

@@ -17,7 +17,7 @@ export function fineTuneLab(app, { trainings }) {
   const asked = ["model", "method", "mask_type", "mask_moves", "r", "world"];
   // Which recording the state asks for; a setting that none has is said to need a kernel.
   const fits = ({ state: recorded }) =>
-    asked.every((name) => recorded[name] === state[name] || (name === "mask_type" && state.method !== "shira"));
+    asked.every((name) => recorded[name] === state[name] || (name.startsWith("mask_") && state.method !== "shira"));
   const found = () => trainings.find(fits);
 
   const offered = trainings.map(({ name }) => [name, name]);
