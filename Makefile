@@ -35,9 +35,11 @@ help:  ## show this list
 lab: $(VENV)/.ready-lab  ## open JupyterLab on the first lesson, in a copy of the lessons of your own, lessons/
 	@$(BIN)/shira-lab lab lessons
 
+# A page ends its kernel when it goes. One that was left before it was drawn cannot: ten minutes without a page end it.
 dashboard: $(VENV)/.ready-dashboard  ## show all apps on one page, for a lecture
 	@echo "The dashboard opens in your browser. Where none opens, copy the address below. Stop with Ctrl-C."
-	@JUPYTER_PATH=dashboard $(BIN)/voila dashboard/lecture.ipynb --template=offline --Voila.ip=127.0.0.1 --KernelManager.transport_encryption=auto
+	@JUPYTER_PATH=dashboard $(BIN)/voila dashboard/lecture.ipynb --template=offline --Voila.ip=127.0.0.1 --KernelManager.transport_encryption=auto \
+		--MappingKernelManager.cull_idle_timeout=600 --MappingKernelManager.cull_interval=60
 
 demo: $(VENV)/.ready-demo  ## run the first lesson and write it to one file, build/demo.html
 	@$(BIN)/python scripts/demo.py $(LESSON) build/demo.html

@@ -20,7 +20,7 @@ PLAIN_RECORDS = (
 SLOW_TO_IMPORT = {"IPython", "ipywidgets", "peft", "plotly", "transformers"}
 MAX_LINES = 300
 
-# What there is to read may shrink: lower a number when it has, and raise none.
+# What there is to read may shrink: lower a number when it has. Only an example in a docstring may raise one.
 CEILINGS: dict[str, int] = {
     "files from config to saved file": 21,
     "lines from config to saved file": 3158,

@@ -1,8 +1,11 @@
 """The dashboard: every tab shows its app, made when it is opened and closed with the page."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 
 from shira_lab.course.questions import questions
 from shira_lab.course.widgets import Dashboard
@@ -90,3 +93,11 @@ def test_an_empty_link_gives_the_usual_page_and_a_wrong_one_is_refused() -> None
         Dashboard.from_link("chair=3")
     with pytest.raises(ConfigError, match="'chair=3' is no part of a RankExplorer's state"):
         Dashboard.from_link("tab=Ranks&app=chair%3D3")
+
+
+def test_a_kernel_whose_page_never_came_ends_and_one_with_a_page_does_not() -> None:
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
+    options = re.findall(r"--MappingKernelManager\.(\w+)=(\d+)", makefile)
+    kernels = MappingKernelManager(**{name: int(value) for name, value in options})
+    assert 0 < kernels.cull_idle_timeout <= 900 and 0 < kernels.cull_interval < kernels.cull_idle_timeout
+    assert not kernels.cull_connected and not kernels.cull_busy

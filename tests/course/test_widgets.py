@@ -16,12 +16,14 @@ from shira_lab.budget import max_r, num_params
 from shira_lab.course.figures import training_svg
 from shira_lab.course.widgets import FineTuneLab, MaskExplorer
 from shira_lab.course.widgets.fine_tune_lab import AFTER, BEFORE, OFF
+from shira_lab.course.widgets.texts import outcome_sentence
 from shira_lab.course.widgets.worker import Worker
 from shira_lab.errors import ConfigError
 from shira_lab.masks import mask_types
 from shira_lab.masks.function import MaskFn
 from shira_lab.models.hub import load_model
-from shira_lab.training.history import History
+from shira_lab.training.history import EvalPoint, History, StepPoint
+from shira_lab.training.settings import Settings
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -322,6 +324,13 @@ def test_run_trains_and_the_figure_shows_it(lab: FineTuneLab) -> None:
     for title in (BEFORE, AFTER):
         assert f"<strong>{title}</strong>" in lab._texts.value
     assert "Finished after 4 steps" in lab.status.value and "448 of" in lab.status.value
+
+
+@pytest.mark.parametrize(("steps", "said"), [(0, "0 steps and"), (1, "1 step and"), (2, "2 steps and")])
+def test_one_step_is_no_steps(steps: int, said: str) -> None:
+    points = [StepPoint(step + 1, 1.0, 1.0) for step in range(steps)]
+    history = History(Settings(), steps=points, evals=[EvalPoint(0, 1.0, 0.3)], status="stopped")
+    assert outcome_sentence(history).startswith(f"Stopped after {said}")
 
 
 def test_while_it_trains_controls_are_off_and_run_does_nothing(lab: FineTuneLab) -> None:

@@ -46,7 +46,8 @@ def outcome_sentence(history: History) -> str:
         return history.message
     verb = "Stopped" if history.status == "stopped" else "Finished"
     share = f"{history.trainable:,} of {history.parameters:,} parameters trained"
-    return f"{verb} after {history.step} steps and {history.seconds:.0f} s; {share}. {_losses(history)}"
+    steps = "1 step" if history.step == 1 else f"{history.step} steps"
+    return f"{verb} after {steps} and {history.seconds:.0f} s; {share}. {_losses(history)}"
 
 
 def _losses(history: History) -> str:
