@@ -27,7 +27,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist lo
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help lab dashboard demo test lint unit coverage mutants rooms settings notebooks browser links bench clean
+.PHONY: help lab dashboard demo site sitetest dist test lint unit coverage mutants rooms settings notebooks browser links bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -41,6 +41,15 @@ dashboard: $(VENV)/.ready-dashboard  ## show all apps on one page, for a lecture
 
 demo: $(VENV)/.ready-demo  ## run the first lesson and write it to one file, build/demo.html
 	@$(BIN)/python scripts/demo.py $(LESSON) build/demo.html
+
+site: $(VENV)/.ready-docs  ## write the lessons, the API and the docs as pages, build/site/, that need no server and no network
+	@$(BIN)/python scripts/make_site.py build/site
+
+sitetest: site $(VENV)/.ready-test  ## open every page of the site in Chromium, without a network (in no other call)
+	@$(BIN)/python -m pytest website
+
+dist: $(VENV)/.ready-release  ## build the sdist, the wheel and a list of what they need, twice, and compare the bytes
+	@$(BIN)/python scripts/make_dist.py dist
 
 test: $(VENV)/.ready-test  ## run every check: style, types, tests, lessons, browser
 	@failed=; \

@@ -23,9 +23,13 @@ def address() -> str:
     return found
 
 
+def binder(at: str, lesson: str) -> str:
+    """Where Binder opens a lesson."""
+    return f"https://mybinder.org/v2/gh/{at.removeprefix(GITHUB)}/HEAD?urlpath=lab/tree/notebooks/{lesson}"
+
+
 def badges(at: str) -> str:
-    slug, tests = at.removeprefix(GITHUB), f"{at}/actions/workflows/ci.yml"
-    first = f"https://mybinder.org/v2/gh/{slug}/HEAD?urlpath=lab/tree/notebooks/01-start-here.ipynb"
+    tests, first = f"{at}/actions/workflows/ci.yml", binder(at, "01-start-here.ipynb")
     return (
         f"[![Tests]({tests}/badge.svg)]({tests})\n"
         f"[![Open the first lesson on Binder](https://mybinder.org/badge_logo.svg)]({first})\n"

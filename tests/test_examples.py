@@ -3,9 +3,12 @@
 import ast
 import doctest
 import importlib
+import inspect
 
 import pytest
 from rooms import FILES, TREES, room
+
+import shira_lab
 
 ROOMS = ("budget", "masks", "analysis")
 MODULES = ("shira_lab.adapters.config", "shira_lab.adapters.lora_config", "shira_lab.adapters.model")
@@ -55,3 +58,8 @@ def test_examples_give_what_they_show(module: str) -> None:
     )
     failed, _ = doctest.testmod(found)
     assert not failed and shown == written > 0
+
+
+def test_each_function_of_the_face_has_an_example() -> None:
+    functions = [value for name in shira_lab.__all__ if inspect.isfunction(value := getattr(shira_lab, name))]
+    assert functions and not [value.__name__ for value in functions if ">>> " not in str(value.__doc__)]

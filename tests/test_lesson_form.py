@@ -4,13 +4,17 @@ import re
 from pathlib import Path
 
 import nbformat
-from test_notebooks_stored import FOLDED, START, TABLE, WORDS_A_MINUTE, every_notebook
+from test_notebooks_stored import FOLDED, NUMBERS, START, TABLE, WORDS_A_MINUTE, every_notebook
 
 EXERCISE = re.compile(r"Your turn \((?:easy|medium|hard), (\d+) minutes\)")
 ROW = re.compile(r"^\| (.+?) \|(?:.*\|)? (\d+) \|$", re.MULTILINE)
 TOGETHER = re.compile(r"^\| \*\*together\*\* \|.* \*\*(\d+)\*\* \|$", re.MULTILINE)
 QUESTIONS = "Two questions without a button"
 CLOSING = ("What you have learned", QUESTIONS)
+#: A bar ends a cell of a table, also inside of |g|, unless it is escaped.
+BAR = re.compile(r"(?<!\\)\|")
+COUNTS = ("", "one", "two", "three", *NUMBERS)
+COUNTED = re.compile(r"\b(\w+) (exercises|predictions)\b")
 #: The minutes that the longest exercise of a lesson takes at least.
 WORTH = 10
 
@@ -45,7 +49,7 @@ def test_a_lesson_begins_with_what_one_will_be_able_to_do_and_what_it_builds_on(
 
 @every_notebook
 def test_the_minutes_of_each_part_are_enough_for_it_and_add_up(path: Path) -> None:
-    promised = {name: int(minutes) for name, minutes in ROW.findall(opening(path))}
+    promised = {name.replace(r"\|", "|"): int(minutes) for name, minutes in ROW.findall(opening(path))}
     needed: dict[str, float] = {}
     for heading, prose in parts(path).items():
         if heading not in CLOSING:
@@ -55,6 +59,25 @@ def test_the_minutes_of_each_part_are_enough_for_it_and_add_up(path: Path) -> No
     assert needed.keys() == promised.keys()
     assert {name: minutes for name, minutes in needed.items() if minutes > promised[name]} == {}
     assert TOGETHER.findall(opening(path)) == [str(sum(promised.values()))]
+
+
+@every_notebook
+def test_each_row_of_a_table_has_as_many_cells_as_its_head(path: Path) -> None:
+    for prose in [opening(path), *parts(path).values()]:
+        for table in re.findall(r"(?:^\|.*\|$\n?)+", prose, re.MULTILINE):
+            head, *rows = table.splitlines()
+            assert [row for row in rows if len(BAR.findall(row)) != len(BAR.findall(head))] == []
+
+
+@every_notebook
+def test_the_opening_counts_the_exercises_and_predictions_that_there_are(path: Path) -> None:
+    cells = nbformat.read(path, as_version=4).cells
+    minutes = [int(found) for cell in cells for found in re.findall(rf"^## .*{EXERCISE.pattern}", cell.source, re.M)]
+    there = {"exercises": len(minutes), "predictions": sum(cell.source.count("= Prediction(") for cell in cells)}
+    said = opening(path)
+    counted = [(what, word) for word, what in COUNTED.findall(said) if word.lower() in COUNTS]
+    assert counted == [(what, word) for what, word in counted if COUNTS[there[what]] == word.lower()]
+    assert set(re.findall(r"the exercises (\d+)", said)) <= {str(sum(minutes))}
 
 
 @every_notebook

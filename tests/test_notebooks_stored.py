@@ -11,6 +11,8 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
+from shira_lab.course.widgets.still import HINT
+
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LECTURES = sorted((ROOT / "dashboard").glob("*.ipynb"))
@@ -116,6 +118,13 @@ def test_every_cell_has_an_id(path: Path) -> None:
 @every_notebook
 def test_no_widget_state_is_stored(path: Path) -> None:
     assert "widgets" not in read(path).metadata
+
+
+@every_notebook
+def test_a_stored_app_says_how_to_go_on_as_a_live_one_would(path: Path) -> None:
+    html = [output.data.get("text/html", "") for output in outputs(path) if "data" in output]
+    hints = re.findall(r'<div class="shira-still"><p><em>(.*?)</em>', "".join("".join(one) for one in html))
+    assert hints and set(hints) <= {HINT, ""}
 
 
 @every_notebook

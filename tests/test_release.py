@@ -9,8 +9,13 @@ from test_constraints import PROJECT, ROOT
 
 import shira_lab
 
-WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+WORKFLOWS = {
+    path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / ".github/workflows").glob("*.yml")
+}
+WORKFLOW = WORKFLOWS["ci"]
 CHANGES = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+REFERENCES = (ROOT / "paper/paper.bib").read_text(encoding="utf-8")
+ENTRY = re.compile(r"^@\w+\{(\w+),\n(.*?)^\}$", re.MULTILINE | re.DOTALL)
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
 
 
@@ -30,11 +35,25 @@ def test_every_python_that_is_named_is_tested_on_every_system() -> None:
     assert ">=" + named[0] == PROJECT["requires-python"]
 
 
-def test_the_workflow_calls_what_contributors_call() -> None:
-    steps = [step["run"] for job in WORKFLOW["jobs"].values() for step in job["steps"] if "run" in step]
+@pytest.mark.parametrize("workflow", WORKFLOWS)
+def test_a_workflow_calls_what_contributors_call(workflow: str) -> None:
+    steps = [step["run"] for job in WORKFLOWS[workflow]["jobs"].values() for step in job["steps"] if "run" in step]
     made = [name for step in steps if step.startswith("make ") for name in step.split()[1:] if "=" not in name]
     targets = re.findall(r"^(\w+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert made and set(made) <= set(targets)
+
+
+def test_a_release_holds_no_secret_and_one_job_alone_may_speak_for_the_project() -> None:
+    text = (ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8")
+    trusted = [name for name, job in WORKFLOWS["release"]["jobs"].items() if "id-token" in job.get("permissions", {})]
+    assert "secrets." not in text and trusted == ["publish"]
+    assert WORKFLOWS["release"]["permissions"] == {"contents": "read"}
+
+
+def test_the_paper_cites_what_its_list_has_and_each_entry_can_be_found() -> None:
+    paper, entries = (ROOT / "paper/paper.md").read_text(encoding="utf-8"), dict(ENTRY.findall(REFERENCES))
+    assert set(re.findall(r"@(\w+)", paper.partition("# Summary")[2])) == entries.keys()
+    assert all(re.search(r"^  (doi|url) = ", entry, re.MULTILINE) for entry in entries.values())
 
 
 def test_a_commit_is_checked_by_the_command_that_checks_style_elsewhere() -> None:

@@ -13,9 +13,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from test_readme import EXAMPLE, README
 
+from shira_lab.course.expected import NOT_SO
 from shira_lab.course.lessons import FIRST, lessons
 
 ROOT = Path(__file__).parent.parent
+#: Bytes that a kernel may hold: a pod of Binder has 2 GB, and the server and a browser's connections need some.
+POD = 1.5e9
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -118,22 +121,29 @@ def test_the_method_on_one_page_trains_and_its_file_loads(base: Environment) -> 
     assert base.run("python", "-c", METHOD) == "28 True True\n"
 
 
-#: Runs the lesson as "Restart Kernel and Run All" does, and prints where its package lies.
+#: Runs the lesson as "Restart Kernel and Run All" does, with Stop pressed at once, and prints where its package lies
+#: and, on Linux, the most memory that its kernel held, in KiB.
 RUN_ALL = """
-import sys, nbformat
+import re, sys, nbformat
 from nbclient import NotebookClient
 from traitlets.config import Config
 
 notebook = nbformat.read(sys.argv[1], as_version=4)
-notebook.cells.append(nbformat.v4.new_code_cell("import shira_lab; print(shira_lab.__file__)"))
+for cell in notebook.cells:
+    cell.source = re.sub(r"^lab\\.run\\(\\)$", "lab.run()\\nlab.stop()", cell.source, flags=re.MULTILINE)
+where = "import shira_lab; print(shira_lab.__file__)"
+most = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+notebook.cells.append(nbformat.v4.new_code_cell(f"{where}\\n{most if sys.platform == 'linux' else 'print(0)'}"))
 encrypted = Config(KernelManager={"transport_encryption": "auto"})
 here = {"metadata": {"path": "my lessons"}}
 NotebookClient(notebook, config=encrypted, kernel_name="python3", resources=here).execute()
-print(notebook.cells[-1].outputs[0].text)
+print("".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])))
 """
 
 
-def test_lesson_one_runs_in_a_folder_of_a_learner(course: Environment) -> None:
+def test_lesson_one_runs_in_a_folder_of_a_learner_and_goes_on_after_a_stop(course: Environment) -> None:
     course.run("shira-lab", "lab", "my lessons", "--only-copy")
-    found = Path(course.run("python", "-c", RUN_ALL, f"my lessons/{FIRST}").strip())
-    assert found == course.packages / "shira_lab" / "__init__.py"
+    said, found, most = course.run("python", "-c", RUN_ALL, f"my lessons/{FIRST}").strip().rsplit("\n", 2)
+    assert Path(found) == course.packages / "shira_lab" / "__init__.py"
+    assert int(most) * 1024 < POD
+    assert NOT_SO in said

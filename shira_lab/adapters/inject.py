@@ -16,6 +16,10 @@ def inject_adapter_in_model(
 ) -> nn.Module:
     """Put an adapter into ``model``, active, and return the same object. Called again, it adds another one.
 
+    >>> from shira_lab import ShiraConfig
+    >>> inject_adapter_in_model(ShiraConfig(r=1, target_modules=["0"]), nn.Sequential(nn.Linear(8, 8)))[0].r
+    {'default': 1}
+
     The model has no methods of :class:`~shira_lab.adapters.model.PeftModel` then; ``get_peft_model_state_dict`` and
     ``set_peft_model_state_dict`` save and load the adapter. The configs are kept in ``model.peft_config`` by adapter
     name, as in PEFT.

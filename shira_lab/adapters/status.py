@@ -47,6 +47,11 @@ class ModelStatus:
 def get_layer_status(model: nn.Module) -> list[LayerStatus]:
     """The status of each module of ``model``, a PeftModel or one with injected adapters, that carries any.
 
+    >>> from shira_lab import ShiraConfig, get_peft_model
+    >>> model = get_peft_model(nn.Sequential(nn.Linear(8, 8)), ShiraConfig(r=1, target_modules=["0"]))
+    >>> [(layer.name, layer.enabled, layer.active_adapters) for layer in get_layer_status(model)]
+    [('model.0', True, ['default'])]
+
     Raises:
         AdapterError: when there is none.
     """
@@ -75,7 +80,13 @@ def get_layer_status(model: nn.Module) -> list[LayerStatus]:
 
 
 def get_model_status(model: nn.Module) -> ModelStatus:
-    """The status of the model as a whole; raises as :func:`get_layer_status`."""
+    """The status of the model as a whole; raises as :func:`get_layer_status`.
+
+    >>> from shira_lab import ShiraConfig, get_peft_model
+    >>> model = get_peft_model(nn.Sequential(nn.Linear(8, 8)), ShiraConfig(r=1, target_modules=["0"]))
+    >>> get_model_status(model).trainable_params
+    16
+    """
     layers = get_layer_status(model)
     parameters = list(model.parameters())
     names = sorted({name for layer in layers for name in layer.available_adapters})

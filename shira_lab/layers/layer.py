@@ -26,6 +26,11 @@ from shira_lab.masks.positions import is_conv1d, shape_of
 class AdapterLayer(Mergeable):
     """A linear layer with adapters.
 
+    >>> from shira_lab import ShiraConfig, inject_adapter_in_model
+    >>> layer = inject_adapter_in_model(ShiraConfig(r=1, target_modules=["0"]), nn.Sequential(nn.Linear(3, 2)))[0]
+    >>> layer.r, layer.get_delta_weight("default").shape
+    ({'default': 1}, torch.Size([2, 3]))
+
     Args:
         base_layer: ``nn.Linear`` or transformers' ``Conv1D``.
         in_place: whether adapters may be merged into the base weight; not where others hold its memory.

@@ -17,6 +17,7 @@ from shira_lab.errors import MaskError, expect
 from shira_lab.masks.check import check_mask
 from shira_lab.masks.positions import from_mask, shape_of, to_mask, weight_of
 
+#: A function ``mask_fn(base_layer, r, **kwargs)`` that returns the mask (m, n) of a layer, with r(m + n) ones.
 MaskFn = Callable[..., Tensor]
 #: What a mask can be calibrated by, see :func:`shira_lab.calibrate`; what each is, for messages.
 Statistic = Literal["gradient", "input_norm"]

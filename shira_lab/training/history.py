@@ -80,6 +80,31 @@ class PicturePoint:
 
 
 @dataclass(frozen=True)
+class SwapPoint:
+    """Where the mask of one layer is after a swap, beside where it was; see :mod:`shira_lab.training.moving`.
+
+    Attributes:
+        step: after which it moved.
+        layer: path of the layer in the model.
+        kept: entries of the mask before that are in it still.
+        grown: entries that are new in it; as many were dropped.
+        ever: entries that have trained at some time up to here.
+        rank: of random values at the new positions: what the mask allows.
+        shape: rows and columns of the picture.
+        codes: base64 of zlib of one byte for each pixel, row by row: 0 never trained, 1 kept, 2 dropped, 3 grown.
+    """
+
+    step: int
+    layer: str
+    kept: int
+    grown: int
+    ever: int
+    rank: int
+    shape: tuple[int, int]
+    codes: str
+
+
+@dataclass(frozen=True)
 class SamplePoint:
     """The text that the model generates after ``step`` steps; it begins with ``prompt``."""
 
@@ -97,7 +122,9 @@ class History:
         trainable: how many parameters are trainable; ``parameters``: how many the model has without the adapter.
         status: "diverged" when a loss or an update was not finite; ``message`` then says at which step and what to try.
         texts: what was trained on, in words.
-        controls: for each layer in ``ranks`` the same measures, for random values in place of the learned ones.
+        controls: for each layer in ``ranks`` the same measures, for random values in place of the learned ones; again
+            at each measurement before which the mask has moved.
+        swaps: where the mask of each of these layers went, swap by swap; empty for a mask that does not move.
         reference: held-out loss on the reference world, at the same steps as ``evals``; empty where none is followed.
     """
 
@@ -114,6 +141,7 @@ class History:
     pictures: list[PicturePoint] = field(default_factory=list)
     samples: list[SamplePoint] = field(default_factory=list)
     reference: list[EvalPoint] = field(default_factory=list)
+    swaps: list[SwapPoint] = field(default_factory=list)
 
     @property
     def step(self) -> int:
@@ -139,9 +167,19 @@ class History:
         """The points of one layer."""
         return [point for point in self.ranks if point.layer == layer]
 
-    def control_of(self, layer: str) -> RankPoint:
-        """The control of one of ``layers``."""
-        return next(point for point in self.controls if point.layer == layer)
+    @property
+    def last_controls(self) -> list[RankPoint]:
+        """One control for each of ``layers``, of the positions that train now."""
+        return [point for point in self.controls if point.step == self.controls[-1].step]
+
+    def control_of(self, layer: str, step: int | None = None) -> RankPoint:
+        """The control of one of ``layers`` at the positions that train at ``step``, or now."""
+        points = [point for point in self.controls if point.layer == layer]
+        return [point for point in points if step is None or point.step <= step][-1]
+
+    def swaps_of(self, layer: str) -> list[SwapPoint]:
+        """The swaps of one layer's mask."""
+        return [point for point in self.swaps if point.layer == layer]
 
     def pictures_of(self, layer: str) -> list[PicturePoint]:
         """The pictures of one layer's update."""
@@ -198,6 +236,7 @@ _POINTS: dict[str, type] = {
     "pictures": PicturePoint,
     "samples": SamplePoint,
     "reference": EvalPoint,
+    "swaps": SwapPoint,
 }
 
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from statistics import median
+from statistics import fmean, median
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,10 @@ from shira_lab.masks.positions import shape_of
 from shira_lab.training.corpus import find_corpus
 from shira_lab.training.evaluate import row_loss, rows_at_once, sample
 from shira_lab.training.forecast import check_fits
+from shira_lab.training.history import History
 from shira_lab.training.methods import Trainable, checkpointing, half_precision, make_trainable, trained_layers
+from shira_lab.training.moving.callback import MovingMask
+from shira_lab.training.moving.choice import moving_mask
 from shira_lab.training.parts import texts_at_once
 from shira_lab.training.probe import watched
 from shira_lab.training.settings import Settings
@@ -63,7 +66,8 @@ def in_words(seconds: float) -> str:
 
 
 def seconds_per_step(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Settings) -> float:
-    """The time of one of the run's steps, without the measurements between them; the model stays as it is.
+    """The time of one of the run's steps, without the measurements between them; the model stays as it is. It is a mean
+    where a mask that moves looks at the dense gradients of some steps.
 
     Raises:
         ShiraError: when the settings do not fit the model.
@@ -71,13 +75,21 @@ def seconds_per_step(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     stories = Stories(settings, tokenizer)
     rows = range(texts_at_once(model, settings))
     batch = {name: value.to(model.device) for name, value in stories.collate([stories[i] for i in rows]).items()}
-    passes, updates = [], []
+    passes, updates, looking = [], [], []
+    share = 0.0  # of the steps that look at dense gradients
     with torch.random.fork_rng(), _trainable(model, settings) as (trained, timed, times):
         optimizer = torch.optim.AdamW(timed, lr=1e-3, fused=True)  # the Trainer's
+        moving = moving_mask(trained, History(settings), settings)
+        one_pass = partial(_pass, trained, batch, half_precision(model))
         for _ in range(STEPS):
-            passes.append(seconds_of(partial(_pass, trained, batch, half_precision(model))))
+            passes.append(seconds_of(one_pass))
             updates.append(seconds_of(partial(_update, timed, optimizer)))
-    return median(passes) * settings.gradient_accumulation_steps + median(updates) * times
+            if moving is not None:
+                looking.append(seconds_of(partial(_look, moving, one_pass)))
+        if moving is not None:
+            share = fmean(map(moving.looks, range(1, settings.steps + 1)))
+    seconds = (1 - share) * median(passes) + share * median(looking or passes)
+    return seconds * settings.gradient_accumulation_steps + median(updates) * times
 
 
 @contextmanager
@@ -120,6 +132,14 @@ def _pass(trained: Trainable, batch: dict[str, Tensor], precision: torch.dtype |
     with torch.autocast("cuda", precision, enabled=precision is not None):
         loss = trained(**batch, use_cache=False).loss
     loss.backward()
+
+
+def _look(moving: MovingMask, one_pass: Callable[[], None]) -> None:
+    moving.gradients.look()
+    try:
+        one_pass()
+    finally:
+        moving.gradients.rest()
 
 
 def _update(timed: list[nn.Parameter], optimizer: torch.optim.Optimizer) -> None:

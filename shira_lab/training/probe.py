@@ -48,9 +48,9 @@ class Probe:
             pictures.append(_picture(step, path, delta))
         return ranks, pictures
 
-    def controls(self) -> list[RankPoint]:
+    def controls(self, step: int = 0) -> list[RankPoint]:
         """The spectrum that each watched layer's update would have with random values."""
-        return [_rank(0, path, control_weight(self.trained, path)) for path in self.layers]
+        return [_rank(step, path, control_weight(self.trained, path)) for path in self.layers]
 
     def text(self, step: int) -> SamplePoint:
         """A text after the settings' prompt."""

@@ -10,6 +10,8 @@ import torch.distributed
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from shira_lab.adapters.model import PeftModel
+from shira_lab.layers import AdapterLayer, ShiraAdapter
 from shira_lab.training.history import EvalPoint, History, StepPoint
 from shira_lab.training.probe import Probe
 
@@ -38,6 +40,7 @@ class Recorder(TrainerCallback):
         self._began = time.monotonic() - history.seconds
         self._last_event = -math.inf
         self._kept: list[Tensor] = []
+        self._kept_masks: list[tuple[AdapterLayer, Tensor]] = []
         self._kept_step = 0
 
     def on_train_begin(
@@ -83,6 +86,8 @@ class Recorder(TrainerCallback):
             return
         self.history.evals.append(point)
         self.history.reference += [reference] if reference else []
+        if self.history.swaps and self.history.swaps[-1].step > self.history.controls[-1].step:
+            self.history.controls += self.probe.controls(step)
         ranks, pictures = self.probe.updates(step)
         self.history.ranks += ranks
         self.history.pictures += pictures
@@ -92,9 +97,12 @@ class Recorder(TrainerCallback):
 
     def _keep(self, step: int) -> None:
         self._kept, self._kept_step = [p.detach().clone() for p in self._parameters()], step
+        self._kept_masks = [(layer, adapter.positions) for layer, adapter in self._masks()]
 
     @torch.no_grad()
     def _give_up(self, reason: str, control: TrainerControl) -> TrainerControl:
+        for layer, positions in self._kept_masks:
+            layer.set_positions(layer.active_adapters[0], positions)
         for parameter, kept in zip(self._parameters(), self._kept, strict=True):
             parameter.copy_(kept)
         rate = self.history.settings.learning_rate
@@ -106,6 +114,13 @@ class Recorder(TrainerCallback):
         )
         control.should_training_stop, control.should_save = True, False
         return control
+
+    def _masks(self) -> list[tuple[AdapterLayer, ShiraAdapter]]:
+        """The layers with a SHiRA adapter that trains, and the adapters."""
+        trained = self.probe.trained
+        layers = [layer for _, layer in trained.base_model.adapter_layers()] if isinstance(trained, PeftModel) else []
+        adapters = [(layer, layer.get_adapter(layer.active_adapters[0])) for layer in layers]
+        return [(layer, adapter) for layer, adapter in adapters if isinstance(adapter, ShiraAdapter)]
 
     def _parameters(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.probe.trained.parameters() if parameter.requires_grad]

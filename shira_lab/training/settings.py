@@ -16,6 +16,9 @@ from shira_lab.masks import mask_types
 from shira_lab.masks.calibration import Reduction
 
 Method = Literal["shira", "lora", "full"]
+Moves = Literal["never", "rigl", "spiel", "random", "learned"]
+Drop = Literal["value", "value_gradient"]
+MOVE_NAMES: dict[Moves, str] = {"rigl": "RigL", "spiel": "SpIEL", "random": "random growth", "learned": "learned"}
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 2e-2, 3e-2, 5e-2, 1e-1)
 
 
@@ -118,6 +121,17 @@ class Settings:
         "texts by which masks choose that look at data", unit="texts", low=1))
     reduction: Reduction = field(default="mean_abs", metadata=about(
         "of the texts' gradients: mean_abs is mean |g|, abs_mean is |mean g|"))
+    mask_moves: Moves = field(default="never", metadata=about(
+        "whether SHiRA's mask moves in training: entries are dropped, and others grown by the gradient of one batch "
+        "(rigl) or of five (spiel) or at random; or the mask follows learned scores", option="--moves", lab="control",
+        menu=(("never", "never"), *((name, moves) for moves, name in MOVE_NAMES.items()))))
+    swap_every: int = field(default=10, metadata=about(
+        "steps between two swaps, in the first three quarters of the steps", unit="steps", low=1, high=500,
+        lab="control"))
+    swap_share: float = field(default=0.3, metadata=about(
+        "share of the entries that a swap moves at first; it falls to 0", low=0, lab="state"))
+    drop: Drop = field(default="value", metadata=about(
+        "what is small of an entry that is dropped: its value, or value times gradient", lab="state"))
     r: int = field(default=8, metadata=about(
         "size of the adapter: r(m + n) parameters for an (m, n) weight", low=1, high=64, slider=True, lab="control"))
     target_modules: str | tuple[str, ...] | None = field(default="all-linear", metadata=about(
@@ -159,6 +173,9 @@ class Settings:
         rate = self.learning_rate
         if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e3):
             raise ConfigError(f"`learning_rate` should be None or a positive number; got {rate!r}.")
+        share = self.swap_share
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+            raise ConfigError(f"`swap_share` should be a number between 0 and 1; got {share!r}.")
         if self.max_length < 2:
             raise ConfigError(
                 f"`max_length` should be at least 2, as the first token predicts the second; got {self.max_length}."
@@ -173,8 +190,9 @@ class Settings:
 
     @property
     def label(self) -> str:
-        """A short name for legends: "SHiRA magnitude, r=8", "LoRA, r=8" or "full"."""
-        names = {"shira": f"SHiRA {self.mask_type}, r={self.r}", "lora": f"LoRA, r={self.r}", "full": "full"}
+        """A short name for legends: "SHiRA magnitude, r=8", "SHiRA random, rigl, r=8", "LoRA, r=8" or "full"."""
+        moves = "" if self.mask_moves == "never" else f", {MOVE_NAMES[self.mask_moves]}"
+        names = {"shira": f"SHiRA {self.mask_type}{moves}, r={self.r}", "lora": f"LoRA, r={self.r}", "full": "full"}
         return names[self.method]
 
 

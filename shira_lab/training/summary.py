@@ -43,7 +43,7 @@ def _ranks(history: History) -> list[str]:
     last = history.last_ranks
     if not last:
         return []
-    return [f"{_mean(last)}, mean of {len(last)} layers; with random values {_mean(history.controls)}"]
+    return [f"{_mean(last)}, mean of {len(last)} layers; with random values {_mean(history.last_controls)}"]
 
 
 def _mean(points: list[RankPoint]) -> str:

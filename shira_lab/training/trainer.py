@@ -16,6 +16,7 @@ from shira_lab.adapters.storage.load import read_tensors
 from shira_lab.adapters.storage.state_dicts import set_peft_model_state_dict
 from shira_lab.training.checkpoints import HISTORY_NAME
 from shira_lab.training.history import History
+from shira_lab.training.moving.callback import MovingMask
 
 
 class Trainer(transformers.Trainer):
@@ -64,18 +65,31 @@ class Trainer(transformers.Trainer):
 
 
 class AdapterTrainer(Trainer):
-    """A :class:`Trainer` whose checkpoints carry the ``history`` up to their step."""
+    """A :class:`Trainer` whose checkpoints carry the ``history`` up to their step, and the state of a mask that
+    moves."""
 
-    def __init__(self, model: nn.Module, args: TrainingArguments, history: History, **kwargs: Any) -> None:
+    def __init__(
+        self, model: nn.Module, args: TrainingArguments, history: History, moving: MovingMask | None, **kwargs: Any
+    ) -> None:
         args._n_gpu = min(args.n_gpu, 1)  # a whole model too: all methods of a comparison train in the same way
         super().__init__(model=model, args=args, **kwargs)
         self.remove_callback(PrinterCallback)
-        self.history = history
+        self.history, self.moving = history, moving
+        if moving is not None:
+            self.add_callback(moving)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)
         if self.args.should_save:
-            self.history.save(Path(output_dir or self.args.output_dir) / HISTORY_NAME)
+            folder = Path(output_dir or self.args.output_dir)
+            self.history.save(folder / HISTORY_NAME)
+            if self.moving is not None:
+                self.moving.save(folder)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self.moving is not None:
+            self.moving.load(Path(resume_from_checkpoint))
 
 
 def restore_adapters(model: PeftModel, folder: Path) -> None:

@@ -4,11 +4,17 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlparse
 
-from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect
+from playwright.sync_api import ConsoleMessage, ElementHandle, Locator, Page, Request, TimeoutError, expect
 
 LAB_SECONDS, RUN_SECONDS = 120, 600
 TO_RUN = re.compile(r"\[[ *]\]:")  # the prompt of a cell that waits or runs
 ERRORS = '[data-mime-type="application/vnd.jupyter.error"], [data-mime-type="application/vnd.jupyter.stderr"]'
+CONTROLS = ".jp-OutputArea :is(input[type=range], input[type=number], input[type=checkbox], select):not([disabled])"
+COLOURS = """canvas => {
+    const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return new Set(new Uint32Array(data.buffer)).size;
+}"""
+MARKS = "svg => svg.querySelectorAll('polyline, path, rect, circle, line').length"
 
 
 @dataclass
@@ -33,7 +39,7 @@ class Lesson:
 
     def _asked(self, request: Request) -> None:
         address = urlparse(request.url)
-        if address.scheme not in ("data", "blob") and address.hostname != "127.0.0.1":
+        if address.scheme not in ("data", "blob", "file") and address.hostname != "127.0.0.1":
             self.complaints.append(f"asked another machine: {request.url}")
 
     def open(self, address: str, code_cells: int) -> None:
@@ -65,3 +71,49 @@ class Lesson:
 
     def tracebacks(self) -> list[str]:
         return self.page.locator(ERRORS).all_inner_texts()
+
+    def check_pictures(self) -> None:
+        """Each figure, canvas and drawing shows something."""
+        for figure in self.page.locator(".js-plotly-plot").all():
+            figure.scroll_into_view_if_needed()
+            drawn = ":is(.scatterlayer .trace, .heatmaplayer .hm, .barlayer .point)"
+            expect(figure.locator(drawn).first).to_be_attached()
+        for canvas in self.page.locator(".jp-OutputArea canvas:visible").all():
+            assert canvas.evaluate(COLOURS) > 1
+        for plot in self.page.locator(".jp-OutputArea svg[role=img]").all():
+            assert plot.evaluate(MARKS) > 1
+
+    def move_every_control(self) -> None:
+        """Give each control another value, and wait until the kernel rests."""
+        # The elements themselves, not their places in the page: one control may show, hide or disable others.
+        for control in self.page.locator(CONTROLS).element_handles():
+            if control.is_visible() and control.is_enabled():
+                try:
+                    control.scroll_into_view_if_needed()
+                    _move(control)
+                except TimeoutError:
+                    movable = control.is_visible() and control.is_enabled()
+                    assert not movable, f"{control.evaluate('node => node.outerHTML')} does not move"
+        expect(self.page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible(timeout=60_000)
+
+    def too_wide(self) -> list[str]:
+        """How the outputs begin that are wider than their place."""
+        found: list[str] = self.page.locator(".jp-OutputArea-child").evaluate_all(
+            "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.textContent.slice(0, 80))"
+        )
+        return found
+
+
+def _move(control: ElementHandle) -> None:
+    """Another value, by the keyboard for what has one: the next option, a step up, the other state."""
+    kind = control.evaluate("node => node.type")
+    if kind == "select-one":
+        options, chosen = control.query_selector_all("option"), control.evaluate("node => node.selectedIndex")
+        control.select_option(index=(chosen + 1) % len(options))
+    elif kind == "checkbox":
+        control.click()
+    else:
+        control.focus()
+        control.press("ArrowUp")
+        if kind == "number":
+            control.press("Enter")

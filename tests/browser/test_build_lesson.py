@@ -101,5 +101,18 @@ def test_the_learners_code_stands_beside_the_packages(lesson: Lesson, pictures: 
         page.screenshot(path=pictures / "beside.png")
 
 
+def test_no_picture_is_empty(lesson: Lesson) -> None:
+    lesson.check_pictures()
+
+
+def test_every_control_moves(lesson: Lesson) -> None:
+    lesson.move_every_control()
+    assert lesson.tracebacks() == []
+
+
+def test_the_page_is_as_wide_as_the_screen(lesson: Lesson) -> None:
+    assert lesson.too_wide() == []
+
+
 def test_nothing_complained_and_nothing_left_the_machine(lesson: Lesson) -> None:
     assert lesson.complaints == []

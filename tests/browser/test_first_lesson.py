@@ -116,5 +116,14 @@ def test_switching_the_adapter_off_brings_the_old_text_back(lab: Locator) -> Non
     assert before == now
 
 
+def test_every_control_moves(lesson: Lesson) -> None:
+    lesson.move_every_control()
+    assert lesson.tracebacks() == []
+
+
+def test_the_page_is_as_wide_as_the_screen(lesson: Lesson) -> None:
+    assert lesson.too_wide() == []
+
+
 def test_nothing_complained_and_nothing_left_the_machine(lesson: Lesson) -> None:
     assert lesson.complaints == []

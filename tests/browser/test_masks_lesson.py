@@ -186,5 +186,14 @@ def test_pictures_and_controls_have_names(lesson: Lesson) -> None:
     assert nameless.evaluate_all("all => all.filter(one => !one.closest('label') && !one.textContent.trim())") == []
 
 
+def test_every_control_moves(lesson: Lesson) -> None:
+    lesson.move_every_control()
+    assert lesson.tracebacks() == []
+
+
+def test_the_page_is_as_wide_as_the_screen(lesson: Lesson) -> None:
+    assert lesson.too_wide() == []
+
+
 def test_nothing_complained_and_nothing_left_the_machine(lesson: Lesson) -> None:
     assert lesson.complaints == []

@@ -13,7 +13,7 @@ from lesson import Lesson
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Locator, expect
 
-from shira_lab.course.widgets.still import Still
+from shira_lab.course.widgets.still import HINT, Still
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -23,13 +23,13 @@ CELLS = {
     "set-up": """
 from torch import nn
 from shira_lab.course.exercises import check
-from shira_lab.course.exercises.fine_tune import trained_numbers
+from shira_lab.course.exercises.fine_tune import trainable_parameters
 from shira_lab.course.widgets import FineTuneLab, MaskExplorer, Prediction
 model = nn.Sequential(nn.Linear(48, 64), nn.ReLU(), nn.Linear(64, 48))""",
     "explorer": "(explorer := MaskExplorer(model, r=2))",
     "lab": '(lab := FineTuneLab(method="lora", r=1, steps=4, eval_every=2, show=("r",)))',
     "train": "lab.run(); tuned = await lab.finished()",
-    "verdict": "check(trained_numbers)",
+    "verdict": "check(trainable_parameters)",
     "question": '(guess := Prediction("How many?", {"few": "They are counted.", "many": "There is room."}))',
     "answer": 'guess.compare("many")',
 }
@@ -139,7 +139,7 @@ def test_an_app_whose_kernel_was_restarted_says_how_to_go_on(kept: Kept) -> None
     kept.lesson.page.locator(".jp-Dialog .jp-mod-accept").click()
     for name in ("explorer", "lab"):
         expect(kept.still(name)).to_be_visible(timeout=60 * SECONDS)
-        expect(kept.still(name)).to_contain_text("To move it, run the lesson's first cell, then this one.")
+        expect(kept.still(name)).to_contain_text(HINT)
         expect(kept.cell(name).locator(".jp-OutputArea-child:visible")).to_have_count(1)
 
 

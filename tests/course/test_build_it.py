@@ -1,5 +1,6 @@
 """The steps of "Build it": what a beginner writes first is called by its name, and what is given up can be taken."""
 
+import copy
 import json
 import linecache
 from collections.abc import Callable
@@ -105,7 +106,7 @@ class NotSorted:
 
 
 class SortReturnsTwo:
-    @told("Return a tensor of positions; yours is of type sort.")
+    @told("Return a tensor of positions; yours is of type sort. `sort()` gives values and places: take its `.values`.")
     def mask_positions(weight, r, seed):
         m, n = weight.shape
         return torch.randperm(m * n, generator=seeded(seed))[: r * (m + n)].sort()
@@ -197,6 +198,20 @@ class OtherPlaces:
         return add_sparse(weight, positions % n * m + positions // n, v)
 
 
+class WholeRows:
+    @told("Positions are flat, p = row * n + column, and `w[positions]` asks for whole rows: `take` and `put` go by")
+    def add_sparse(weight, positions, v):
+        changed = weight.clone()
+        changed[positions] += v
+        return changed
+
+
+class OfTwoSizes:
+    @told("v has k numbers and W mn: they meet at the positions, `weight.take(positions)`.")
+    def add_sparse(weight, positions, v):
+        return weight + v
+
+
 class Minus:
     @told("This is W - S.")
     def add_sparse(weight, positions, v):
@@ -215,6 +230,28 @@ class RandomAtFirst:
         def __init__(self, base_layer, positions):
             super().__init__(base_layer, positions)
             self.shira_weight = nn.Parameter(torch.randn(len(positions)))
+
+
+class AColumn:
+    @told("`shira_weight` should have shape (48,), one number for each position; yours has shape (48, 1).")
+    class ShiraLinear(RightLinear):
+        def __init__(self, base_layer, positions):
+            super().__init__(base_layer, positions)
+            self.shira_weight = nn.Parameter(torch.zeros(len(positions), 1))
+
+
+class BiasTwiceInTheLayer:
+    @told("The bias is added twice: the base layer's output has it already.")
+    class ShiraLinear(RightLinear):
+        def forward(self, x):
+            return super().forward(x) + self.base_layer.bias
+
+
+class OutputNotReturned:
+    @told("None stands where a tensor or a layer should: is a `return` missing?")
+    class ShiraLinear(RightLinear):
+        def forward(self, x):
+            super().forward(x)
 
 
 class BaseLeftTrainable:
@@ -252,7 +289,7 @@ class PlainTensor:
 
 
 class AWholeMatrix:
-    @told("one for each position; yours has 144. As many as W has: then nothing is saved.")
+    @told("one number for each position; yours has shape (12, 12). As many as W has: then nothing is saved.")
     class ShiraLinear(RightLinear):
         def __init__(self, base_layer, positions):
             super().__init__(base_layer, positions)
@@ -430,6 +467,37 @@ class DxOfOneKind:
             return dx.flip(0), dv, None, None, None
 
 
+class DxOfTheTransposed:
+    @told("shapes cannot be multiplied (40x9 and 5x9). The weight of a linear layer is (outputs, inputs)")
+    class SparseWeightGrad(RightGrad):
+        @staticmethod
+        def backward(ctx, dy):
+            return dy @ ctx.saved_tensors[2].T, backward_of(ctx, dy)[1], None, None, None
+
+
+class RowsAreStacked:
+    @told("Rows of W have different numbers of entries: `torch.cat` joins them.")
+    class SparseWeightGrad(RightGrad):
+        @staticmethod
+        def backward(ctx, dy):
+            x, _, weight, positions = ctx.saved_tensors
+            m, n = weight.shape
+            rows, columns, dy_, x_ = positions // n, positions % n, dy.reshape(-1, m), x.reshape(-1, n)
+            dv = torch.stack([dy_[:, i] @ x_[:, columns[rows == i]] for i in range(m)])
+            return backward_of(ctx, dy)[0], dv, None, None, None
+
+
+class RowsByTheOtherSide:
+    @told("The row is p // n, the column p % n.")
+    class SparseWeightGrad(RightGrad):
+        @staticmethod
+        def backward(ctx, dy):
+            x, _, weight, positions = ctx.saved_tensors
+            m, n = weight.shape
+            columns, x_ = positions % m, x.reshape(-1, n)
+            return backward_of(ctx, dy)[0], x_[:, columns].sum(0), None, None, None
+
+
 class DvIsZero:
     @told("dv is zero: the layer would never learn. It holds k entries of G = dy^T x.")
     class SparseWeightGrad(RightGrad):
@@ -568,6 +636,14 @@ class SetAttribute:
     @told("`setattr` knows no paths with dots: `model.set_submodule(path, new)` does.")
     def inject(model, names, r, seed):
         for path, layer in model.named_modules():
+            if path.split(".")[-1] in names:
+                setattr(model, path, ShiraLinear(layer, mask_positions(layer.weight, r, seed)))
+
+
+class SetAttributeOfAList:
+    @told("No layer of the model was replaced. Put a ShiraLinear at each path, in the model that was given")
+    def inject(model, names, r, seed):
+        for path, layer in list(model.named_modules()):
             if path.split(".")[-1] in names:
                 setattr(model, path, ShiraLinear(layer, mask_positions(layer.weight, r, seed)))
 
@@ -776,6 +852,17 @@ class AnotherPrecision:
         put_back(model, lambda layer: with_weight(layer, layer.base_layer.weight.double()))
 
 
+class SumInThePlaceOfAParameter:
+    @told("A weight is an nn.Parameter: copy the numbers into it, `weight.copy_(...)`, or make another one.")
+    def unload(model, merge=False):
+        def base(layer):
+            if merge:
+                layer.base_layer.weight = sum_of(layer)
+            return layer.base_layer
+
+        put_back(model, base)
+
+
 class NotEvenNear:
     @told("The weight is neither W nor W + S.")
     def unload(model, merge=False):
@@ -972,6 +1059,43 @@ class BiasLost:
             return super().forward(x) - self.base_layer.bias * self.B.any()
 
 
+class BiasTwiceFromTheStart:
+    @told("The bias is added twice: the base layer's output has it already.")
+    class LoraLinear(LORA):
+        def forward(self, x):
+            return super().forward(x) + self.base_layer.bias
+
+
+class BiasForgottenFromTheStart:
+    @told("The bias is missing.")
+    class LoraLinear(LORA):
+        def forward(self, x):
+            return super().forward(x) - self.base_layer.bias
+
+
+class TheProductFromTheStart:
+    @told("This is x (BA)^T alone: add it to the base layer's output.")
+    class LoraLinear(LORA):
+        def forward(self, x):
+            return x @ self.A.T @ self.B.T
+
+
+class NormalAsItComes:
+    @told("A is large: its numbers should be of size 1 / sqrt(n), or a first step of B is a leap.")
+    class LoraLinear(LORA):
+        def __init__(self, base_layer, r):
+            super().__init__(base_layer, r)
+            self.A = nn.Parameter(torch.randn(self.A.shape))
+
+
+class AllOnes:
+    @told("The rows of A are alike, so the columns of B get one and the same gradient: BA would keep rank 1.")
+    class LoraLinear(LORA):
+        def __init__(self, base_layer, r):
+            super().__init__(base_layer, r)
+            self.A = nn.Parameter(torch.ones(self.A.shape))
+
+
 class Otherwise:
     @told("y is not x (W + BA)^T + b.")
     class LoraLinear(LORA):
@@ -990,6 +1114,28 @@ def test_a_mistake_is_called_by_its_name(name: str) -> None:
 def test_each_step_knows_five_mistakes_or_more_by_different_sentences(step: int) -> None:
     sentences = {message for name, (_, message) in MISTAKES.items() if name.split(".")[-1] in STEPS[step]}
     assert len(sentences) >= 5
+
+
+BROKEN = {
+    "mask_positions": "def mask_positions(weight, r, seed):\n    return torch.arange(r)",
+    "add_sparse": "def add_sparse(weight, positions, v):\n    return weight.scatter(0, positions, v)",
+    "ShiraLinear": "class ShiraLinear(nn.Linear):\n    pass",
+}
+
+
+@pytest.mark.parametrize("later", ["ShiraLinear", "SparseWeightGrad", "inject", "unload", "save"])
+@pytest.mark.parametrize("earlier", BROKEN)
+def test_a_later_step_is_not_blamed_for_an_earlier_one(earlier: str, later: str) -> None:
+    names: dict[str, Any] = {"torch": torch, "nn": nn, "copy": copy, "json": json, "save_file": save_file}
+    for name in ("mask_positions", "add_sparse", "SparseWeightGrad", "ShiraLinear", later):
+        names[name] = EXERCISES[name].made_among(names)
+    exec(BROKEN[earlier], names)
+    verdict = check(names[later])
+    uses = {"ShiraLinear": {"add_sparse"}, "SparseWeightGrad": {"add_sparse"}, "inject": set(BROKEN)}
+    if earlier in uses.get(later, {"ShiraLinear", "add_sparse"}):
+        assert verdict.message.startswith(f"{earlier}, which {later} uses, does not pass its own check: look at `check")
+    else:
+        assert verdict.passed or earlier == later
 
 
 def test_a_file_in_another_order_is_right_where_values_and_places_agree() -> None:

@@ -7,6 +7,7 @@ from functools import cache
 import choose_positions
 import numpy as np
 import pytest
+import race_dynamic
 import race_published
 import torch
 from hypothesis import given
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from shira_lab import ShiraConfig, calibrate, get_peft_model
 from shira_lab.budget import max_r, num_params
-from shira_lab.course.comparison.log import POSITIONS, PUBLISHED, shipped
+from shira_lab.course.comparison.log import DYNAMIC, POSITIONS, PUBLISHED, shipped
 from shira_lab.course.figures import agreement_figure, column_entries_figure
 from shira_lab.course.masks.across_layers import global_positions, rank_pattern
 from shira_lab.course.masks.choices import Choice, Choices
@@ -255,6 +256,15 @@ def test_the_shipped_race_of_published_masks_is_that_of_its_script_under_the_sam
     assert list(race.cells) == race_published.CELLS
     runs = len(race.protocol.learning_rates) + len(race.protocol.seeds)
     assert len(race.runs) == len(race.cells) * runs
+
+
+def test_the_shipped_race_of_masks_that_move_is_that_of_its_script_as_far_as_it_goes() -> None:
+    race = shipped(DYNAMIC)
+    assert race.protocol == race_dynamic.PROTOCOL
+    assert list(race.cells) == race_dynamic.cells()[: len(race.cells)]
+    runs = len(race.protocol.learning_rates) + len(race.protocol.seeds)
+    assert len(race.runs) == len(race.cells) * runs
+    assert len({run.trainable for cell in race.with_budget(8) for run in race.reported(cell)}) == 1
 
 
 # ---- pictures -------------------------------------------------------------------------------------------------------

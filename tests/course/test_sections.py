@@ -27,6 +27,11 @@ class Section:
     made: set[str] = field(default_factory=set)
     needed: set[str] = field(default_factory=set)
 
+    @property
+    def short(self) -> str:
+        """The heading as others name it: that of an exercise without its difficulty and minutes."""
+        return self.heading.partition(": Your turn")[0]
+
     def add(self, source: str) -> None:
         made, used = names(source)
         self.needed |= used - made - self.made - KNOWN
@@ -71,7 +76,7 @@ def test_the_first_cell_needs_nothing_and_a_section_the_first_cell_or_what_it_sa
         for name in sorted(section.needed - first.made):
             maker = max(number for number, other in enumerate(others[:place]) if name in other.made)
             makers.setdefault(maker, []).append(f"`{name}`")
-        expected = ", ".join(f"{others[maker].heading} ({', '.join(makers[maker])})" for maker in sorted(makers))
+        expected = ", ".join(f"{others[maker].short} ({', '.join(makers[maker])})" for maker in sorted(makers))
         assert section.said == expected, section.heading
 
 

@@ -7,6 +7,7 @@ notebook, and an exception in any of its callbacks ends them.
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -221,8 +222,8 @@ def test_a_lab_in_any_hands_trains_stops_and_shows_one_run(tmp_path: Path, monke
 def test_the_dashboard_shows_the_tab_of_its_state_and_each_app_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shira_lab.course.widgets.dashboard.load_model", lambda: (tiny_lm(), tokenizer()))
     small = {
-        "Positions": lambda model, tokenizer: PositionsExplorer(model, tokenizer, calibration_samples=2, r=2),
-        "Fuse": lambda model, tokenizer: FusionLab(a_pair(), tokenizer, stories=1),
+        "Positions": replace(TABS["Positions"], state={"calibration_samples": 2, "r": 2}),
+        "Fuse": replace(TABS["Fuse"], arguments=lambda model, tokenizer: (a_pair(), tokenizer, 1)),
     }
     monkeypatch.setattr("shira_lab.course.widgets.dashboard.TABS", {**TABS, **small})
     app, dice = Dashboard(), random.Random("dashboard")

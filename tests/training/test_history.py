@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shira_lab.errors import ConfigError, StorageError
-from shira_lab.training.history import EvalPoint, History, PicturePoint, RankPoint, SamplePoint, StepPoint
+from shira_lab.training.history import EvalPoint, History, PicturePoint, RankPoint, SamplePoint, StepPoint, SwapPoint
 from shira_lab.training.settings import Settings
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -23,6 +23,7 @@ settings = st.builds(
     learning_rate=st.none() | st.floats(1e-6, 1.0),
     seed=st.none() | st.integers(0, 2**32 - 1),
     reference_world=st.none() | st.text(),
+    mask_moves=st.sampled_from(["never", "rigl", "spiel", "random", "learned"]),
 )
 rank_points = st.builds(
     RankPoint,
@@ -48,6 +49,7 @@ histories = st.builds(
     pictures=st.lists(st.builds(PicturePoint, steps, st.text(), st.tuples(steps, steps), numbers, st.text())),
     samples=st.lists(st.builds(SamplePoint, steps, st.text(), st.text())),
     reference=st.lists(st.builds(EvalPoint, steps, numbers, numbers)),
+    swaps=st.lists(st.builds(SwapPoint, steps, st.text(), *[steps] * 4, st.tuples(steps, steps), st.text())),
 )
 
 

@@ -22,7 +22,9 @@ def short(**changes: object) -> Settings:
     return Settings(**{**vars(SHORT), **changes})
 
 
-@pytest.mark.parametrize("changes", [{}, {"mask_type": "snip"}, {"method": "lora"}, {"method": "full"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"mask_type": "snip"}, {"mask_moves": "learned"}, {"method": "lora"}, {"method": "full"}]
+)
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_trying_out_a_step_changes_nothing(changes: dict[str, object], checkpointing: bool) -> None:
     model = tiny_lm().eval()
@@ -68,6 +70,17 @@ def test_a_step_is_its_parts_and_one_update_of_all_that_trains(method: str, monk
     seconds = seconds_per_step(model, tokenizer(), short(method=method, gradient_accumulation_steps=2))
     updates = total / (total // 4) if method == "full" else 1
     assert seconds == 2.0 * 2 + 3.0 * updates and rows == [2] * module.STEPS
+
+
+@pytest.mark.parametrize("moves, share", [("random", 0), ("rigl", 2 / 16), ("spiel", 8 / 16), ("learned", 11 / 16)])
+def test_a_step_is_a_mean_over_those_that_look_at_dense_gradients(
+    moves: str, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = {module._pass: 2.0, module._look: 5.0, module._update: 1.0}
+    monkeypatch.setattr(module, "seconds_of", lambda work: seconds[work.func])
+    settings = short(mask_moves=moves, mask_type="random", steps=16, swap_every=4)
+    expected = 1.0 + (1 - share) * 2.0 + share * 5.0
+    assert seconds_per_step(tiny_lm().eval(), tokenizer(), settings) == pytest.approx(expected)
 
 
 def test_what_a_run_will_be_is_told_in_sentences(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,11 @@ from shira_lab.masks.positions import shape_of
 def get_peft_model_state_dict(model: nn.Module, adapter_name: str = "default", **others: Any) -> dict[str, Tensor]:
     """The tensors of an adapter under the names of PEFT's files.
 
+    >>> from shira_lab import ShiraConfig, get_peft_model
+    >>> model = get_peft_model(nn.Sequential(nn.Linear(8, 8)), ShiraConfig(r=1, target_modules=["0"]))
+    >>> {name: tuple(tensor.shape) for name, tensor in get_peft_model_state_dict(model).items()}
+    {'base_model.model.0.shira_weight': (16,), 'base_model.model.0.shira_indices': (2, 16)}
+
     Args:
         model: a :class:`~shira_lab.adapters.model.PeftModel`, or a model with injected adapters; names then have no
             "base_model.model." before the layer's path, as in PEFT.
@@ -39,6 +44,11 @@ def set_peft_model_state_dict(
     model: nn.Module, peft_model_state_dict: dict[str, Tensor], adapter_name: str = "default", **others: Any
 ) -> LoadResult:
     """Give an adapter the values and positions of :func:`get_peft_model_state_dict`. All are checked first.
+
+    >>> from shira_lab import ShiraConfig, get_peft_model
+    >>> model = get_peft_model(nn.Sequential(nn.Linear(8, 8)), ShiraConfig(r=1, target_modules=["0"]))
+    >>> set_peft_model_state_dict(model, get_peft_model_state_dict(model))
+    LoadResult(missing_keys=[], unexpected_keys=[])
 
     Args:
         others: further arguments of PEFT's, at their defaults.
@@ -68,7 +78,13 @@ def set_peft_model_state_dict(
 
 
 def get_base_model_state_dict(model: PeftModel) -> dict[str, Tensor]:
-    """The base model's tensors under the names that they had before adapters came, whatever is active or merged."""
+    """The base model's tensors under the names that they had before adapters came, whatever is active or merged.
+
+    >>> from shira_lab import ShiraConfig, get_peft_model
+    >>> model = get_peft_model(nn.Sequential(nn.Linear(8, 8)), ShiraConfig(r=1, target_modules=["0"]))
+    >>> list(get_base_model_state_dict(model))
+    ['0.weight', '0.bias']
+    """
     state = model.get_base_model().state_dict()
     for path, layer in model.base_model.adapter_layers():
         if layer.merged:
@@ -78,6 +94,11 @@ def get_base_model_state_dict(model: PeftModel) -> dict[str, Tensor]:
 
 def set_base_model_state_dict(model: PeftModel, state_dict: dict[str, Tensor], strict: bool = True) -> LoadResult:
     """Load tensors with the base model's own names into the model below the adapters.
+
+    >>> from shira_lab import ShiraConfig, get_peft_model
+    >>> model = get_peft_model(nn.Sequential(nn.Linear(8, 8)), ShiraConfig(r=1, target_modules=["0"]))
+    >>> set_base_model_state_dict(model, nn.Sequential(nn.Linear(8, 8)).state_dict())
+    LoadResult(missing_keys=[], unexpected_keys=[])
 
     Raises:
         AdapterError: when names are missing or not expected and ``strict``, or a tensor has another shape; nothing

@@ -7,6 +7,7 @@ from shira_lab.course.logs import Content, Log
 SHIPPED = "runs.jsonl"  # made by scripts/compare.py
 POSITIONS = "positions.jsonl"  # made by scripts/choose_positions.py
 PUBLISHED = "published.jsonl"  # made by scripts/race_published.py
+DYNAMIC = "dynamic.jsonl"  # made by scripts/race_dynamic.py
 REAL = "real.jsonl"  # made by scripts/compare_real.py
 
 
@@ -22,5 +23,6 @@ read_log, begin_log, append_run = LOG.read, LOG.begin, LOG.append
 
 
 def shipped(name: str = SHIPPED) -> Comparison:
-    """A comparison that ships: ``REAL``, or on the embedded model ``SHIPPED``, ``POSITIONS`` or ``PUBLISHED``."""
+    """A comparison that ships: ``REAL``, or on the embedded model ``SHIPPED``, ``POSITIONS``, ``PUBLISHED`` or
+    ``DYNAMIC``."""
     return LOG.shipped(name)

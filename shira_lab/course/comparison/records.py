@@ -11,15 +11,15 @@ from typing import Any
 from shira_lab.course.masks.running import REDUCTION_NAMES
 from shira_lab.masks.calibration import Reduction
 from shira_lab.training.history import Status
-from shira_lab.training.settings import Method, Settings
+from shira_lab.training.settings import MOVE_NAMES, Method, Moves, Settings
 
 
 @dataclass(frozen=True)
 class Cell:
     """One method with one budget; "full" has neither a mask nor an r, LoRA has no mask.
 
-    ``calibration_samples`` and ``reduction`` are those of :class:`~shira_lab.training.settings.Settings`, None for its
-    defaults.
+    ``calibration_samples``, ``reduction`` and ``mask_moves`` are those of
+    :class:`~shira_lab.training.settings.Settings`, None for its defaults.
     """
 
     method: Method
@@ -27,14 +27,17 @@ class Cell:
     r: int | None = None
     calibration_samples: int | None = None
     reduction: Reduction | None = None
+    mask_moves: Moves | None = None
 
     @property
     def family(self) -> str:
-        """The method without its budget: "SHiRA random", "SHiRA snip, 8 samples, mean |g|", "LoRA" or "full"."""
+        """The method without its budget: "SHiRA random", "SHiRA snip, 8 samples, mean |g|", "SHiRA random, RigL",
+        "LoRA" or "full"."""
         names = {"shira": f"SHiRA {self.mask_type}", "lora": "LoRA", "full": "full"}
         samples = [f"{self.calibration_samples} samples"] if self.calibration_samples else []
         reduction = [REDUCTION_NAMES[self.reduction]] if self.reduction else []
-        return ", ".join([names[self.method], *samples, *reduction])
+        moves = [MOVE_NAMES[self.mask_moves]] if self.mask_moves else []
+        return ", ".join([names[self.method], *samples, *reduction, *moves])
 
     @property
     def label(self) -> str:
@@ -49,7 +52,7 @@ class Protocol:
     Args:
         world: its stories are trained on; ``reference_world``: its held-out loss shows what is forgotten.
         target_modules: layers that carry an adapter.
-        steps, batch_size, eval_every, eval_stories: as in :class:`~shira_lab.training.settings.Settings`.
+        steps, batch_size, eval_every, eval_stories, swap_every: as in :class:`~shira_lab.training.settings.Settings`.
         samples: texts that a model generates at the end, to be checked for consistency; ``temperature``: how it draws
             them. Below 1 it makes fewer slips, so that more sentences are whole enough to be checked.
         learning_rates: the grid, rising; a cell takes the rate with the least final excess under ``tuning_seed``.
@@ -71,6 +74,7 @@ class Protocol:
     full_learning_rates: tuple[float, ...] | None = None
     tuning_seed: int = 100
     seeds: tuple[int, ...] = (0, 1, 2)
+    swap_every: int = Settings.swap_every
 
     def rates(self, cell: Cell) -> tuple[float, ...]:
         """The grid over which ``cell`` is tuned."""
@@ -87,6 +91,8 @@ class Protocol:
             mask_type=cell.mask_type or Settings.mask_type,
             calibration_samples=cell.calibration_samples or Settings.calibration_samples,
             reduction=cell.reduction or Settings.reduction,
+            mask_moves=cell.mask_moves or Settings.mask_moves,
+            swap_every=self.swap_every,
             r=cell.r or Settings.r,
             target_modules=self.target_modules,
             learning_rate=learning_rate,

@@ -15,10 +15,11 @@ from shira_lab.course.exercises.build.unload import UNLOAD
 from shira_lab.course.exercises.choosing import OPPOSED
 from shira_lab.course.exercises.comparisons import COMPARE_SEEDS
 from shira_lab.course.exercises.drawing import DRAWING
+from shira_lab.course.exercises.earlier import first_broken
 from shira_lab.course.exercises.exact_merge import EXACT_MERGE
 from shira_lab.course.exercises.exercise import Exercise, Solution, Verdict
 from shira_lab.course.exercises.fair_race import FAIR_RACE
-from shira_lab.course.exercises.fine_tune import TRAINED_NUMBERS
+from shira_lab.course.exercises.fine_tune import TRAINABLE_PARAMETERS
 from shira_lab.course.exercises.fusion import FUSE, SECOND_CONFIG
 from shira_lab.course.exercises.input_norms import INPUT_NORMS
 from shira_lab.course.exercises.magnitude import MAGNITUDE
@@ -51,7 +52,7 @@ EXERCISES = {
         PLAN,
         RANK_BOUND,
         REPAIRED_MAGNITUDE,
-        TRAINED_NUMBERS,
+        TRAINABLE_PARAMETERS,
         OWN_TEXT,
         COMPARE_SEEDS,
         FAIR_RACE,
@@ -109,9 +110,16 @@ def judge(answer: Solution) -> Verdict:
     """
     exercise = _find(getattr(answer, "__name__", repr(answer)))
     try:
-        return exercise.check(answer)
+        verdict = exercise.check(answer)
     except Exception as error:  # whatever a learner's code may raise
-        return Verdict(False, f"Your function stopped with {type(error).__name__}: {error}")
+        verdict = Verdict(False, f"Your function stopped with {type(error).__name__}: {error}")
+    if verdict.passed or not (broken := first_broken(answer, EXERCISES)):
+        return verdict
+    return Verdict(
+        False,
+        f"{broken}, which {exercise.name} uses, does not pass its own check: look at `check({broken})` first, or go on "
+        f"with its solution, `{broken} = mine_or_solution({broken})`.",
+    )
 
 
 def solution(name: str) -> Code:

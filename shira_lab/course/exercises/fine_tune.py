@@ -6,7 +6,7 @@ from shira_lab.course.exercises.exercise import Exercise, Solution, Verdict
 R, BLOCKS, SHAPES = 4, 4, ((768, 192), (192, 768))  # fc1 and fc2 of the embedded model
 
 
-def trained_numbers():
+def trainable_parameters():
     return 4 * 2 * 4 * (768 + 192)  # stub: return None
 
 
@@ -24,8 +24,8 @@ def _check(answer: Solution) -> Verdict:
     return Verdict(False, wrong.get(given, "Add up r(m + n) over all eight layers."))
 
 
-TRAINED_NUMBERS = Exercise(
-    solution=trained_numbers,
+TRAINABLE_PARAMETERS = Exercise(
+    solution=trainable_parameters,
     check=_check,
     difficulty="easy",
     minutes=5,

@@ -28,7 +28,8 @@ def tiles(picture: PicturePoint) -> NDArray[np.float32]:
 
 def control_beside(history: History, point: RankPoint) -> Spectrum:
     """The spectrum of random values at the positions of ``point``'s layer, with the Frobenius norm of its update."""
-    control = Spectrum(torch.tensor(history.control_of(point.layer).singular_values), point.shape).normalised
+    values = history.control_of(point.layer, point.step).singular_values
+    control = Spectrum(torch.tensor(values), point.shape).normalised
     return Spectrum(control.values * torch.tensor(point.singular_values).norm(), point.shape)
 
 

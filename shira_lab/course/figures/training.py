@@ -41,7 +41,7 @@ def loss_curves(history: History) -> list[Curve]:
 
 def rank_curves(history: History) -> list[Curve]:
     """For each measure of rank a curve of the mean over layers, and one that holds all layers, cut between them; then
-    for each measure the mean of the controls as a level line.
+    for each measure the mean of the controls.
     """
     steps = sorted({point.step for point in history.ranks})
     curves = []
@@ -60,11 +60,10 @@ def rank_curves(history: History) -> list[Curve]:
 
 
 def _level(history: History, measure: str) -> Curve:
-    """The mean over layers of what random values measure."""
-    if not history.controls:
-        return Curve([], [])
-    mean = fmean(getattr(point, measure) for point in history.controls)
-    return Curve([0, history.settings.steps], [mean, mean])
+    """The mean over layers of what random values measure: level, but for steps where the mask has moved."""
+    steps = sorted({point.step for point in history.controls})
+    means = [fmean(getattr(p, measure) for p in history.controls if p.step == step) for step in steps]
+    return Curve([*steps, history.settings.steps], [*means, *means[-1:]]) if steps else Curve([], [])
 
 
 def training_svg(history: History) -> str:

@@ -46,5 +46,10 @@ def drawn_source(cells: Tensor, seed: int, name: str, r: int) -> str:
         r: named in the example of its docstring; the function takes any.
     """
     picture = "\n".join("".join("#" if painted else "." for painted in row) for row in cells.tolist())
+    return source_with(picture, str(seed), name, str(r))
+
+
+def source_with(picture: str, seed: str, name: str, r: str) -> str:
+    """The module of :func:`drawn_source`, with these texts in their places."""
     functions = "\n\n".join(inspect.getsource(function) for function in (rings, stretched, drawn_positions))
     return TEMPLATE.format(name=name, r=r, seed=seed, picture=picture, functions=functions)

@@ -2,6 +2,7 @@ from .adapter_switcher import AdapterSwitcher
 from .budget_explorer import BudgetExplorer
 from .comparison_table import ComparisonTable
 from .dashboard import Dashboard
+from .film_view import FilmView
 from .fine_tune_lab import FineTuneLab
 from .fusion_lab import FusionLab
 from .mask_explorer import MaskExplorer
@@ -11,12 +12,14 @@ from .positions_explorer import PositionsExplorer
 from .prediction import Prediction
 from .rank_explorer import RankExplorer
 from .update_view import UpdateView
+from .vote import Vote
 
 __all__ = [
     "AdapterSwitcher",
     "BudgetExplorer",
     "ComparisonTable",
     "Dashboard",
+    "FilmView",
     "FineTuneLab",
     "FusionLab",
     "MaskExplorer",
@@ -26,4 +29,5 @@ __all__ = [
     "Prediction",
     "RankExplorer",
     "UpdateView",
+    "Vote",
 ]

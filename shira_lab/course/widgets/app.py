@@ -52,8 +52,8 @@ class App(traitlets.HasTraits):
         return shlex.join(f"{name}={value}" for name, value in self.state().items())
 
     @classmethod
-    def from_text(cls, text: str, *args: Any, **kwargs: Any) -> Self:
-        """An app in the state that :meth:`state_text` wrote; further arguments as for the class.
+    def read_state(cls, text: str) -> dict[str, Any]:
+        """The state by name that :meth:`state_text` wrote.
 
         Raises:
             ConfigError: when the text is no state of this app.
@@ -68,7 +68,16 @@ class App(traitlets.HasTraits):
                 state[name] = traits[name].from_string(value)
             except (ValueError, traitlets.TraitError):
                 raise ConfigError(f"{part!r}: {value!r} is no value for `{name}`.") from None
-        return cls(*args, **{**kwargs, **state})
+        return state
+
+    @classmethod
+    def from_text(cls, text: str, *args: Any, **kwargs: Any) -> Self:
+        """An app in the state that :meth:`state_text` wrote; further arguments as for the class.
+
+        Raises:
+            ConfigError: when the text is no state of this app.
+        """
+        return cls(*args, **{**kwargs, **cls.read_state(text)})
 
     # ---- wiring, all of it undone by close --------------------------------------------------------------------------
 

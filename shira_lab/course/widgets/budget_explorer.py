@@ -17,7 +17,7 @@ from shira_lab.errors import ConfigError, ShiraError
 from shira_lab.models.architectures import DTYPES, GROUPS, Architecture, find_architecture, known_models
 from shira_lab.models.hub import EMBEDDED
 
-_GROUP_LABELS = dict(zip(GROUPS, ("all linear layers", "query and value", "attention", "feed-forward"), strict=True))
+GROUP_LABELS = dict(zip(GROUPS, ("all linear layers", "query and value", "attention", "feed-forward"), strict=True))
 MAX_BATCH, MAX_LENGTH = 1024, 131_072
 
 
@@ -93,8 +93,8 @@ class BudgetExplorer(App):
     # ---- the view ---------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        models = [(f"{name} ({_in_words(size)})", name) for name, size in known_models().items()]
-        groups = [(label, group) for group, label in _GROUP_LABELS.items()]
+        models = [(f"{name} ({in_words(size)})", name) for name, size in known_models().items()]
+        groups = [(label, group) for group, label in GROUP_LABELS.items()]
         offered = {
             "model": ([(f"{EMBEDDED} (2 million)", EMBEDDED), *models], self.model),
             "target_modules": (groups, self.target_modules),
@@ -171,5 +171,5 @@ class BudgetExplorer(App):
         return {**bundle, "image/svg+xml": self._bars.value} if self._bars.value else bundle
 
 
-def _in_words(parameters: int) -> str:
+def in_words(parameters: int) -> str:
     return f"{parameters / 1e9:.1f} billion" if parameters >= 1e9 else f"{parameters / 1e6:.0f} million"

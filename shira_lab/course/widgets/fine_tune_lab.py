@@ -9,6 +9,7 @@ from shira_lab.analysis.costs import in_units
 from shira_lab.course.figures import figure_png, training_figure, training_svg
 from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.controls import Status, button, in_words, row
+from shira_lab.course.widgets.film_view import FilmView
 from shira_lab.course.widgets.memory_panel import MEMORY, MemoryPanel
 from shira_lab.course.widgets.settings_controls import names, settings_controls, settings_of_state, settings_state
 from shira_lab.course.widgets.texts import outcome_sentence, progress, progress_sentence, samples_list, side_by_side
@@ -155,6 +156,7 @@ class FineTuneLab(App, SettingsState):
         self._texts, self._samples = ipywidgets.HTML(), ipywidgets.HTML()
         self.chart = ipywidgets.HTML(training_svg(History(self.settings)))
         self.updates = UpdateView(History(self.settings))
+        self.film = FilmView(History(self.settings))
         self.memory = MemoryPanel([self.controls[name] for name in self.shown if name in MEMORY])
         self.view.children = (
             row(*(self.controls[name] for name in self.shown if name not in MEMORY)),
@@ -168,6 +170,7 @@ class FineTuneLab(App, SettingsState):
             row(self.adapter_off, self.folder, self.save_button, self.reload_button, gap="4px 12px"),
             self.checked,
             self.updates.view,
+            self.film.view,
             self._samples,
         )
         self._enable(training=False)
@@ -207,7 +210,9 @@ class FineTuneLab(App, SettingsState):
     def _enable(self, training: bool) -> None:
         for control in self.controls.values():
             control.disabled = training
-        self.controls["mask_type"].disabled = training or self.method != "shira"
+        for name in ("mask_type", "mask_moves"):
+            self.controls[name].disabled = training or self.method != "shira"
+        self.controls["swap_every"].disabled = self.controls["mask_moves"].disabled or self.mask_moves == "never"
         self.controls["r"].disabled = self.controls["target_modules"].disabled = training or self.method == "full"
         self.run_button.disabled, self.stop_button.disabled = training, not training
         for widget in (self.adapter_off, self.folder, self.save_button, self.reload_button):
@@ -217,6 +222,7 @@ class FineTuneLab(App, SettingsState):
         self.history = history
         self.chart.value = training_svg(history)
         self.updates.show(history)
+        self.film.show(history)
         self._progress.value = progress(history)
         self.status.say(progress_sentence(history))
         self._show_texts()
@@ -253,6 +259,7 @@ class FineTuneLab(App, SettingsState):
     def close(self) -> None:
         self.stop()
         self.updates.close()
+        self.film.close()
         super().close()
 
     def picture(self) -> bytes | None:

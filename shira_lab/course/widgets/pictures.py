@@ -70,8 +70,12 @@ class MaskCanvas(anywidget.AnyWidget):
 
     def show_overlap(self, first: Tensor, second: Tensor, shape: Shape, alt: str, caption: str) -> None:
         """Draw two masks of an (m, n) weight over each other, in three colours."""
+        self.show_codes(overlap_pixels(first, second, shape), COLOURS, alt, caption)
+
+    def show_codes(self, codes: NDArray[np.uint8], palette: Sequence[str], alt: str, caption: str) -> None:
+        """Draw pixels (rows, columns) in the colours of ``palette`` that they are the places of."""
         with self.hold_sync():
-            self._draw(overlap_pixels(first, second, shape), COLOURS)
+            self._draw(codes, palette)
             self.alt, self.caption = alt, caption
 
     def fade(self) -> None:

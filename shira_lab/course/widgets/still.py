@@ -17,7 +17,10 @@ import ipywidgets
 from shira_lab.course.widgets.resting import WhenResting
 
 REST_SECONDS = 1.0  # the still may be a moment late: nobody sees it while the view lives
-HINT = "This is a picture of the app, as it was last. To move it, run the lesson's first cell, then this one."
+HINT = (
+    "This is a picture of the app, as it was last. To move it, run the lesson's first cell, what its section asks for, "
+    "and this one."
+)
 
 _OUTPUT, _AREA = ".jp-OutputArea-child", "> .jp-OutputArea-output"
 _STILL, _GONE = f"{_OUTPUT}:has(.shira-still)", ".jupyter-widgets-disconnected"

@@ -77,7 +77,7 @@ class UpdateView(App):
         self._spectrum.show({"update": spectrum, RANDOM: control_beside(self._history, ranks)})
         self._caption.value = (
             f"After step {picture.step}: largest entry {picture.largest:.3g}, {ranks_in_words(ranks)}. With "
-            f"{RANDOM}: {ranks_in_words(self._history.control_of(self.layer))}. A dark tile holds a "
+            f"{RANDOM}: {ranks_in_words(self._history.control_of(self.layer, ranks.step))}. A dark tile holds a "
             "large entry; all measurements share one scale."
         )
 

@@ -26,6 +26,7 @@ from shira_lab.models.hub import load_config
 
 #: Groups of layers that exist in every architecture, whatever its layers are called.
 GROUPS: Final = ("all-linear", "query-value", "attention", "feed-forward")
+#: Types of number by their names.
 DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 _IN_ATTENTION = re.compile(r"\.\d+\..*att(n|ention)")
@@ -124,12 +125,19 @@ def _known() -> dict[str, dict[str, Any]]:
 
 
 def known_models() -> dict[str, int]:
-    """Models whose configuration ships with the package: the published number of parameters by name, smallest first."""
+    """Models whose configuration ships with the package: the published number of parameters by name, smallest first.
+
+    >>> known_models()["facebook/opt-125m"]
+    125239296
+    """
     return {name: fact["parameters"] for name, fact in _known().items()}
 
 
 def find_architecture(name: str | Path) -> Architecture:
     """The shapes of a causal language model.
+
+    >>> find_architecture("facebook/opt-125m").parameters
+    125239296
 
     Args:
         name: one of :func:`known_models`, whose configurations ship with the package; "embedded"; a folder with a

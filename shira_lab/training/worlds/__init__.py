@@ -16,11 +16,16 @@ from shira_lab.training.worlds.world import Story, World
 
 __all__ = ["WORLDS", "Story", "World", "get_world"]
 
+#: All worlds by name.
 WORLDS = {world.name: world for world in (MEADOW, SEA, SPACE, ALMANAC, INVENTORY)}
 
 
 def get_world(name: str) -> World:
-    """The world of this name. Raises ShiraError, naming the known ones, for any other."""
+    """The world of this name. Raises ShiraError, naming the known ones, for any other.
+
+    >>> get_world("sea").name
+    'sea'
+    """
     if name not in WORLDS:
         raise ShiraError(f"there is no world {name!r}; choose one of {', '.join(map(repr, WORLDS))}")
     return WORLDS[name]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from shira_lab.course.exercises.build.judging import Pictures, close, judged, randn
+from shira_lab.course.exercises.build.judging import Pictures, close, judged, randn, stopped
 from shira_lab.course.exercises.build.layer import add_sparse
 from shira_lab.course.exercises.build.positions import mask_positions
 from shira_lab.course.exercises.exercise import Exercise
@@ -104,10 +104,8 @@ def _gradients(y: Tensor, x: Tensor, v: Tensor, dy: Tensor, tried: str) -> tuple
                 f"A gradient has the shape of what it is the gradient of: dx that of x, {tuple(x.shape)}, and dv that "
                 f"of v, {tuple(v.shape)}. PyTorch says: {error}. {tried}"
             ) from None
-        raise Wrong(
-            f"It stopped with RuntimeError: {error}. Before the last axis, x may have any number of axes: "
-            f"`x.reshape(-1, n)` makes one of them. {tried}"
-        ) from None
+        axes = "Before the last axis, x may have any number of axes: `x.reshape(-1, n)` makes one of them."
+        raise Wrong(f"{stopped(error, axes)} {tried}") from None
     for name, gradient in (("x", dx), ("v", dv)):
         if gradient is None:
             raise Wrong(f"`backward` returns None for {name}, so nothing before it can learn. {tried}")

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -22,6 +23,14 @@ BEHIND = {
         " no paths with dots: `model.set_submodule(path, new)` does."
     ),
     "to have the same dtype": "W may be in half precision, and v is float32: bring both to one dtype before they meet.",
+    "must match the size of tensor": "v has k numbers and W mn: they meet at the positions, `weight.take(positions)`.",
+    "as parameter": "A weight is an nn.Parameter: copy the numbers into it, `weight.copy_(...)`, or make another one.",
+    "out of bounds for dimension": (
+        "Positions are flat, p = row * n + column, and `w[positions]` asks for whole rows: `take` and `put` go by"
+        " entries. The row is p // n, the column p % n."
+    ),
+    "'NoneType' object has no attribute": "None stands where a tensor or a layer should: is a `return` missing?",
+    "stack expects each tensor": "Rows of W have different numbers of entries: `torch.cat` joins them.",
     "shapes cannot be multiplied": "The weight of a linear layer is (outputs, inputs), so y = x W^T, and dx = dy W.",
     "positional argument": "A batch is a dict of arguments by name: `model(**batch)`.",
 }
@@ -36,19 +45,28 @@ def judged(examine: Callable[[Any], Pictures], praise: str) -> Callable[[Solutio
         except Wrong as wrong:
             return Verdict(False, wrong.message, wrong.pictures)
         except Exception as error:  # whatever a learner's code may raise
-            behind = next((why for part, why in BEHIND.items() if part in str(error)), "")
-            return Verdict(False, f"It stopped with {type(error).__name__}: {error}. {behind}".rstrip())
+            return Verdict(False, stopped(error))
         return Verdict(True, praise, pictures)
 
     return check
 
 
+def stopped(error: Exception, otherwise: str = "") -> str:
+    """With which error a learner's code stopped, and what is behind it, or may be."""
+    behind = next((why for part, why in BEHIND.items() if part in str(error)), otherwise)
+    return f"It stopped with {type(error).__name__}: {str(error).rstrip('.')}. {behind}".rstrip()
+
+
 def names_of(answer: Solution) -> dict[str, Any]:
     """The names among which a function, or the methods of a class, were written."""
-    if inspect.isclass(answer):
-        functions = (getattr(value, "__func__", value) for value in vars(answer).values())
-        answer = next(function for function in functions if inspect.isfunction(function))
-    return inspect.unwrap(answer).__globals__
+    return functions_of(answer)[0].__globals__
+
+
+def functions_of(answer: Solution) -> list[FunctionType]:
+    """A function as it was written, or those of a class."""
+    written = vars(answer).values() if inspect.isclass(answer) else [answer]
+    plain = (inspect.unwrap(getattr(one, "__func__", one)) for one in written)
+    return [function for function in plain if isinstance(function, FunctionType)]
 
 
 def randn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:

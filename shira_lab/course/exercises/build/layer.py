@@ -107,7 +107,8 @@ def _holds_what_it_needs(layer: Any, k: int, entries: int) -> None:
     if v.shape != (k,):
         all_of_it = " As many as W has: then nothing is saved." if v.numel() == entries else ""
         raise Wrong(
-            f"`shira_weight` should hold k = {k} numbers, one for each position; yours has {v.numel()}.{all_of_it}"
+            f"`shira_weight` should have shape ({k},), one number for each position; yours has shape {tuple(v.shape)}."
+            f"{all_of_it}"
         )
     if v.dtype != torch.float32:
         raise Wrong(
@@ -134,11 +135,15 @@ def _multiplies_with_the_sum(layer: Any, base: nn.Linear, positions: Tensor) -> 
         raise Wrong(f"This is x W: the weight of a linear layer is (outputs, inputs), so y = x W^T. {tried}")
     if close(layer(x), base(x) - base.bias):
         raise Wrong(f"The bias is missing: y = x (W + S)^T + b. {tried}")
+    if close(layer(x), base(x) + base.bias):
+        raise Wrong(f"The bias is added twice: the base layer's output has it already. {tried}")
     if not close(layer(x), base(x)):
-        raise Wrong(
-            "Before any training the layer should be the base layer: begin with zeros in `shira_weight`, so that "
-            f"S = 0. {tried}"
+        why = (
+            "begin with zeros in `shira_weight`, so that S = 0"
+            if layer.shira_weight.any()
+            else "S = 0 gives y = x W^T + b"
         )
+        raise Wrong(f"Before any training the layer should be the base layer: {why}. {tried}")
     layer.shira_weight.copy_(randn(len(positions), seed=3))
     weight = add_sparse(base.weight, positions, layer.shira_weight)
     found, expected = layer(x), nn.functional.linear(x, weight, base.bias)

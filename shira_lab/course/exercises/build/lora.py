@@ -25,7 +25,7 @@ class LoraLinear(nn.Module):
         return self.base_layer(x) + x @ self.A.T @ self.B.T  # stub: return self.base_layer(x) + x @ self.A @ self.B
 
 
-SHAPES, R = ((12, 12), (8, 18)), 2
+SHAPES, R = ((12, 12), (8, 18), (8, 400)), 2
 
 
 def _examine(answer: Any) -> Pictures:
@@ -34,7 +34,7 @@ def _examine(answer: Any) -> Pictures:
         base, layer, x = linear(m, n), answer(linear(m, n), R), randn(2, 3, n, seed=2)
         tried = f"(Tried: a {m} x {n} weight, r={R}.)"
         _has_the_budget(layer, m, n, tried)
-        _begins_as_the_base(layer, base, x, tried)
+        _begins_at_zero(layer, tried)
         _multiplies(layer, base, x, tried)
     return {}
 
@@ -54,17 +54,23 @@ def _has_the_budget(layer: Any, m: int, n: int, tried: str) -> None:
         )
 
 
-def _begins_as_the_base(layer: Any, base: nn.Linear, x: Tensor, tried: str) -> None:
+@torch.no_grad()
+def _begins_at_zero(layer: Any, tried: str) -> None:
     if not layer.A.any() and not layer.B.any():
         raise Wrong(
             "A and B are both zero: the gradient of each is a product with the other, so both would stay zero for"
             f" ever. Let A be random. {tried}"
         )
-    if not close(layer(x), base(x)):
+    if (layer.B @ layer.A).any():
         raise Wrong(
             f"Before any training the layer should be the base layer: BA = 0, so one of both begins at zero. {tried}"
         )
-    if float(layer.A.detach().abs().max()) > 3 * 5 / layer.A.shape[1] ** 0.5:
+    if layer.A.any() and torch.linalg.matrix_rank(layer.A) < R:
+        raise Wrong(
+            "The rows of A are alike, so the columns of B get one and the same gradient: BA would keep rank 1. Let A be"
+            f" random. {tried}"
+        )
+    if float(layer.A.abs().max()) > 3 * 5 / layer.A.shape[1] ** 0.5:
         raise Wrong(f"A is large: its numbers should be of size 1 / sqrt(n), or a first step of B is a leap. {tried}")
 
 

@@ -45,7 +45,8 @@ def _examine(answer: Solution) -> Pictures:
 def _are_positions(positions: object, m: int, n: int, r: int) -> None:
     k, tried = num_params(r, (m, n)), f"(Tried: a {m} x {n} weight, r={r}.)"
     if not isinstance(positions, Tensor):
-        raise Wrong(f"Return a tensor of positions; yours is of type {type(positions).__name__}. {tried}")
+        values = " `sort()` gives values and places: take its `.values`." if isinstance(positions, tuple) else ""
+        raise Wrong(f"Return a tensor of positions; yours is of type {type(positions).__name__}.{values} {tried}")
     if positions.shape == (m, n):
         raise Wrong(
             f"This is a mask of shape ({m}, {n}). Return the places of its ones, k flat positions: they are all that "

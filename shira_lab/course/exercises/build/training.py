@@ -101,7 +101,7 @@ def _examine_injection(answer: Solution) -> Pictures:
     model, before = Small(), Small()
     answer(model, list(NAMES), R, SEED)
     layer_type = names_of(answer)["ShiraLinear"]
-    replaced = [path for path, layer in model.named_modules() if isinstance(layer, layer_type)]
+    replaced = [path for path, _ in before.named_modules() if isinstance(layer_at(model, path), layer_type)]
     missing = [path for path in TARGETS if path not in replaced]
     if not replaced:
         raise Wrong(

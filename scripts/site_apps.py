@@ -1,0 +1,57 @@
+"""The apps of the site: each stored app of a lesson moves, and two pages have all of them without a lesson."""
+
+import re
+from collections.abc import Sequence
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell
+
+from shira_lab.course.pages.build import APPS, PageApp, app_html, scripts_html
+from shira_lab.course.pages.stored import app_of_cell
+
+#: Where the scripts and the data lie, from the root of the site.
+FOLDER = "apps"
+#: Pages of apps, each with the apps that stand on it: together they would be larger than a page should be.
+PAGES = {
+    "apps-masks": ("Apps on masks", ("MaskExplorer", "MaskOverlap", "MaskPainter")),
+    "apps-training": (
+        "Apps on budgets, ranks and training",
+        tuple(name for name in APPS if name not in ("MaskExplorer", "MaskOverlap", "MaskPainter")),
+    ),
+}
+
+
+def move(lesson: NotebookNode) -> None:
+    """Put an app that moves in the place of each stored one; what needs a kernel stays a picture."""
+    apps = []
+    for number, cell in enumerate(lesson.cells):
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            if "shira-still" not in data.get("text/html", ""):
+                continue
+            app = app_of_cell(cell.source, data["text/plain"], _answer(lesson.cells[number + 1 :]))
+            if app:
+                data["text/html"] = app_html(app)
+                apps.append(app)
+    if apps:
+        lesson.cells.append(new_markdown_cell(scripts_html(apps, f"../{FOLDER}")))
+
+
+def _answer(cells: Sequence[NotebookNode]) -> str:
+    """What the next cell that compares says the answer is."""
+    for cell in cells:
+        for output in cell.get("outputs", ()):
+            said = re.fullmatch(r"The answer: (.*)\.", output.get("data", {}).get("text/plain", "").strip())
+            if said:
+                return said[1]
+    return ""
+
+
+def app_pages() -> dict[str, str]:
+    """The pages of apps by name, as Markdown."""
+    return {name: _page(title, [PageApp(app) for app in apps]) for name, (title, apps) in PAGES.items()}
+
+
+def _page(title: str, apps: Sequence[PageApp]) -> str:
+    places = "".join(f"## {app.name}\n\n{app_html(app)}\n\n" for app in apps)
+    return f"# {title}\n\n{places}{scripts_html(apps, FOLDER)}\n"

@@ -1,0 +1,54 @@
+"""The questions that the lessons ask before they show a result, read from the lessons themselves.
+
+A lesson's cell has ``Prediction(question, {option: why, ...})``; a later one has ``compare(...)``, whose stored output
+names the right option. So a lecture asks what the lessons ask, and gives the answer that was computed there.
+"""
+
+import ast
+from dataclasses import dataclass
+from functools import cache
+
+import nbformat
+
+from shira_lab.course.lessons import lessons
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with its options.
+
+    Attributes:
+        question: one sentence.
+        options: each option with a sentence on why it is right or wrong.
+        answer: the right option.
+    """
+
+    question: str
+    options: dict[str, str]
+    answer: str
+
+
+@cache
+def questions(lesson: int) -> tuple[Question, ...]:
+    """The questions of a lesson that have a stored answer, in its order.
+
+    >>> [question.answer for question in questions(1)]
+    ['all 192']
+    """
+    [path] = [path for path in lessons() if path.name.startswith(f"{lesson:02}-")]
+    asked: dict[str, tuple[str, dict[str, str]]] = {}
+    found = []
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type != "code":
+            continue
+        for node in ast.walk(ast.parse(cell.source)):
+            match node:
+                case ast.Assign(
+                    targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id="Prediction"), args=[text, options])
+                ):
+                    asked[name] = ast.literal_eval(text), ast.literal_eval(options)
+                case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="compare")) if name in asked:
+                    question, whys = asked[name]
+                    said = "".join(output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+                    found += [Question(question, whys, right) for right in whys if f"The answer: {right}." in said]
+    return tuple(found)
