@@ -47,12 +47,14 @@ def run(lesson: Lesson, cell: Locator, source: str | None = None) -> None:
     prompt = cell.locator(".jp-InputPrompt")
     cell.scroll_into_view_if_needed()
     before = prompt.inner_text()
-    cell.locator(".cm-content").click()
     if source is not None:
+        cell.locator(".cm-content").click()
         lesson.page.keyboard.press("Control+A")
         lesson.page.keyboard.insert_text(source)
-    lesson.page.keyboard.press("Shift+Enter")
-    expect(prompt).not_to_have_text(before, timeout=60_000)
+    while prompt.inner_text() == before:  # JupyterLab drops the keys while it is still connecting to the kernel
+        cell.locator(".cm-content").click()
+        lesson.page.keyboard.press("Shift+Enter")
+        lesson.page.wait_for_timeout(1000)
     expect(prompt).not_to_have_text(TO_RUN, timeout=240_000)
 
 
