@@ -24,7 +24,7 @@ def recipe(target: str, program: str) -> list[str]:
     """The command by which make starts the program."""
     lines = subprocess.run(
         ["make", "--dry-run", "--always-make", target], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
+    ).stdout.replace("\\\n", " ").splitlines()
     (line,) = (line for line in lines if f"/bin/{program} " in line and "labextension" not in line)
     return shlex.split(line)
 
