@@ -22,9 +22,13 @@ pytestmark = pytest.mark.timeout(180)
 
 def recipe(target: str, program: str) -> list[str]:
     """The command by which make starts the program."""
-    lines = subprocess.run(
-        ["make", "--dry-run", "--always-make", target], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.replace("\\\n", " ").splitlines()
+    lines = (
+        subprocess.run(
+            ["make", "--dry-run", "--always-make", target], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        .stdout.replace("\\\n", " ")
+        .splitlines()
+    )
     (line,) = (line for line in lines if f"/bin/{program} " in line and "labextension" not in line)
     return shlex.split(line)
 
