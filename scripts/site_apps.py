@@ -1,13 +1,13 @@
 """The apps of the site: each stored app of a lesson moves, and two pages have all of them without a lesson."""
 
-import re
 from collections.abc import Sequence
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
-from shira_lab.course.pages.build import APPS, PageApp, app_html, scripts_html
+from shira_lab.course.pages.build import APPS, PREDICTION, PageApp, app_html, scripts_html
 from shira_lab.course.pages.stored import app_of_cell
+from shira_lab.course.questions import asked_in
 
 #: Where the scripts and the data lie, from the root of the site.
 FOLDER = "apps"
@@ -23,28 +23,20 @@ PAGES = {
 
 def move(lesson: NotebookNode) -> None:
     """Put an app that moves in the place of each stored one; what needs a kernel stays a picture."""
-    apps = []
-    for number, cell in enumerate(lesson.cells):
+    apps, asked = [], asked_in(lesson)
+    for cell in lesson.cells:
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if "shira-still" not in data.get("text/html", ""):
                 continue
-            app = app_of_cell(cell.source, data["text/plain"], _answer(lesson.cells[number + 1 :]))
+            text = data["text/plain"]
+            answer = next((one.answer for one in asked if text.startswith(f"{PREDICTION}: {one.question} (")), "")
+            app = app_of_cell(cell.source, text, answer)
             if app:
                 data["text/html"] = app_html(app)
                 apps.append(app)
     if apps:
         lesson.cells.append(new_markdown_cell(scripts_html(apps, f"../{FOLDER}")))
-
-
-def _answer(cells: Sequence[NotebookNode]) -> str:
-    """What the next cell that compares says the answer is."""
-    for cell in cells:
-        for output in cell.get("outputs", ()):
-            said = re.fullmatch(r"The answer: (.*)\.", output.get("data", {}).get("text/plain", "").strip())
-            if said:
-                return said[1]
-    return ""
 
 
 def app_pages() -> dict[str, str]:

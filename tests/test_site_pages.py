@@ -2,7 +2,9 @@
 
 import importlib
 import inspect
+import json
 import re
+from html import unescape
 from pathlib import Path
 
 import nbformat
@@ -111,3 +113,12 @@ def test_an_app_moves_where_it_does_not_need_a_kernel(path: Path) -> None:
         data for data, apps in (("masks", "MaskExplorer MaskOverlap MaskPainter"), ("trainings", "FineTuneLab"))
         if set(apps.split()) & set(places)
     ]  # fmt: skip
+
+
+@every_lesson
+def test_a_prediction_on_a_page_has_its_own_answer_also_while_others_wait(path: Path) -> None:
+    lesson = prepared(nbformat.read(path, as_version=4), path.name)
+    contents = [json.loads(unescape(found)) for found in re.findall(r'data-content="([^"]*)"', shown(lesson))]
+    asked = [content for content in contents if content]
+    assert len(asked) == sum(cell.source.count("Prediction(\n") for cell in lesson.cells if cell.cell_type == "code")
+    assert all(content["answer"] in content["options"] for content in asked)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import nbformat
+from nbformat import NotebookNode
 
 from shira_lab.course.lessons import lessons
 
@@ -36,9 +37,14 @@ def questions(lesson: int) -> tuple[Question, ...]:
     ['all 192']
     """
     [path] = [path for path in lessons() if path.name.startswith(f"{lesson:02}-")]
+    return asked_in(nbformat.read(path, as_version=4))
+
+
+def asked_in(notebook: NotebookNode) -> tuple[Question, ...]:
+    """The same for a notebook; several questions may wait for their answers at once."""
     asked: dict[str, tuple[str, dict[str, str]]] = {}
     found = []
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
         for node in ast.walk(ast.parse(cell.source)):

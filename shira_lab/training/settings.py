@@ -190,7 +190,7 @@ class Settings:
 
     @property
     def label(self) -> str:
-        """A short name for legends: "SHiRA magnitude, r=8", "SHiRA random, rigl, r=8", "LoRA, r=8" or "full"."""
+        """A short name for legends: "SHiRA magnitude, r=8", "SHiRA random, RigL, r=8", "LoRA, r=8" or "full"."""
         moves = "" if self.mask_moves == "never" else f", {MOVE_NAMES[self.mask_moves]}"
         names = {"shira": f"SHiRA {self.mask_type}{moves}, r={self.r}", "lora": f"LoRA, r={self.r}", "full": "full"}
         return names[self.method]
