@@ -25,7 +25,7 @@ _SETTINGS = frozenset({"cache_position", "logits_to_keep", "tokenizer", "generat
 _CACHES = frozenset({"past_key_values", "mems", "cache_params", "past_buckets_states"})
 
 
-@torch.compiler.disable
+@torch._disable_dynamo  # as torch.compiler.disable, which imports the whole compiler at once: seconds, and 70 MiB
 @torch.no_grad()
 def run_mixed(
     model: AdapterModel,
