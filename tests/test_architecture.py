@@ -17,7 +17,7 @@ PLAIN_RECORDS = (
     | {f"shira_lab.course.fusion.{name}" for name in ("records", "results")}
 )
 
-SLOW_TO_IMPORT = {"IPython", "ipywidgets", "peft", "plotly", "transformers"}
+SLOW_TO_IMPORT = {"IPython", "ipywidgets", "peft", "plotly", "sympy", "torch._dynamo", "transformers"}
 MAX_LINES = 300
 
 # What there is to read may shrink: lower a number when it has. Only an example in a docstring may raise one.

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 from weakref import WeakSet
 
-import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
@@ -16,7 +15,6 @@ from shira_lab.errors import AdapterError
 _optimizers: WeakSet[Optimizer] = WeakSet()
 
 
-@torch.compiler.disable
 def _has_made_a_step(optimizer: Optimizer, *_: Any) -> None:
     _optimizers.add(optimizer)
 
