@@ -25,7 +25,7 @@ CEILINGS: dict[str, int] = {
     "files from config to saved file": 21,
     "lines from config to saved file": 3209,
     "files in a forward pass": 5,
-    "lines of the library's rooms": 8324,
+    "lines of the library's rooms": 8322,
 }
 
 every_module = pytest.mark.parametrize("module", FILES)

@@ -368,7 +368,7 @@ def test_the_same_settings_give_the_same_run(lab: FineTuneLab) -> None:
     assert losses[0] == losses[1]
 
 
-@pytest.mark.parametrize("method", ["shira", "lora", "full"])
+@pytest.mark.parametrize("method", ["shira", "lora", "hira", "full"])
 def test_without_the_adapter_it_is_the_old_model_and_reloaded_it_is_the_new_one(
     lab: FineTuneLab, method: str, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ SHIPPED = "runs.jsonl"  # made by scripts/compare.py
 POSITIONS = "positions.jsonl"  # made by scripts/choose_positions.py
 PUBLISHED = "published.jsonl"  # made by scripts/race_published.py
 DYNAMIC = "dynamic.jsonl"  # made by scripts/race_dynamic.py
+WAYS = "ways.jsonl"  # made by scripts/race_ways.py
 REAL = "real.jsonl"  # made by scripts/compare_real.py
 
 
@@ -23,6 +24,6 @@ read_log, begin_log, append_run = LOG.read, LOG.begin, LOG.append
 
 
 def shipped(name: str = SHIPPED) -> Comparison:
-    """A comparison that ships: ``REAL``, or on the embedded model ``SHIPPED``, ``POSITIONS``, ``PUBLISHED`` or
-    ``DYNAMIC``."""
+    """A comparison that ships: ``REAL``, or on the embedded model ``SHIPPED``, ``POSITIONS``, ``PUBLISHED``,
+    ``DYNAMIC`` or ``WAYS``."""
     return LOG.shipped(name)

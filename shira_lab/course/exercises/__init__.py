@@ -26,6 +26,7 @@ from shira_lab.course.exercises.magnitude import MAGNITUDE
 from shira_lab.course.exercises.masks import DISJOINT
 from shira_lab.course.exercises.own_masks import OWN_MASKS
 from shira_lab.course.exercises.own_text import OWN_TEXT
+from shira_lab.course.exercises.own_way import OWN_WAY
 from shira_lab.course.exercises.planner import PLAN
 from shira_lab.course.exercises.rank import RANK_BOUND, REPAIRED_MAGNITUDE
 from shira_lab.course.exercises.scales import BEST_SCALES
@@ -80,6 +81,7 @@ EXERCISES = {
         UNLOAD,
         SAVE,
         LORA_LINEAR,
+        OWN_WAY,
     )
 }
 

@@ -15,8 +15,10 @@ from shira_lab.adapters.config import ShiraConfig
 from shira_lab.budget import Shape, max_r, num_params
 from shira_lab.course.exercises import EXERCISES
 from shira_lab.course.exercises.looking import random_rank
+from shira_lab.course.exercises.own_way import examine
 from shira_lab.course.exercises.scales import NEAR, Pair
 from shira_lab.course.exercises.speed import Largest
+from shira_lab.course.exercises.trials import Wrong
 from shira_lab.course.handout.hidden_build import BUILD, Hidden
 from shira_lab.course.masks.heavy_tails import heavy_tailed_layer
 from shira_lab.masks import magnitude_mask, random_mask, row_col_mask
@@ -202,6 +204,16 @@ def _sampled_gradient(answer: Any, dice: Random) -> bool:
     return torch.allclose(found, (g.t() @ x).flatten()[positions], atol=1e-5) and largest.numel < m * n
 
 
+def _my_way(answer: Any, dice: Random) -> bool:
+    """At larger shapes and r than the visible test has."""
+    layer = _layer(dice).requires_grad_(False)
+    try:
+        examine(answer, layer, 2 * dice.randint(3, 5))
+    except Wrong:
+        return False
+    return True
+
+
 HIDDEN: dict[str, Callable[[Any, Random], bool]] = {
     "full_rank": _always(_full_rank),
     "disjoint": _always(_disjoint),
@@ -222,4 +234,5 @@ HIDDEN: dict[str, Callable[[Any, Random], bool]] = {
     "best_scales": _always(_best_scales),
     "sampled_gradient": _always(_sampled_gradient),
     **BUILD,
+    "MyWay": _always(_my_way),
 }

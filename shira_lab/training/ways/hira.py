@@ -17,6 +17,7 @@ class Hira(Way):
     """W o BA."""
 
     kind = "HiRA"
+    learning_rate = 1e-1
     start = "A starts Kaiming-uniform and B at zero"
 
     def __init__(self, base_layer: nn.Linear, r: int, seed: int = 0) -> None:

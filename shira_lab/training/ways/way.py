@@ -32,7 +32,7 @@ class Way(Adapter):
 
     Attributes:
         kin: the adapter whose learning rates suit it where it has none of its own: trained factors, or trained entries.
-        learning_rate: peak rate that suits the embedded model, found by a race over a grid.
+        learning_rate: peak rate that suits the embedded model; ``scripts/race_ways.py`` finds it on a grid.
         start: initial values, in words.
         law: number of parameters, in symbols.
         m, n: the weight's shape, (out_features, in_features).
