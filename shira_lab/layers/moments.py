@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 from weakref import WeakSet
 
-import torch
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
 from shira_lab.errors import AdapterError
@@ -16,7 +16,7 @@ from shira_lab.errors import AdapterError
 _optimizers: WeakSet[Optimizer] = WeakSet()
 
 
-@torch._disable_dynamo  # as torch.compiler.disable, which imports the whole compiler at once: seconds, and 70 MiB
+@_disable_dynamo  # as torch.compiler.disable, which imports the whole compiler at once: seconds, and 70 MiB
 def _has_made_a_step(optimizer: Optimizer, *_: Any) -> None:
     _optimizers.add(optimizer)
 
