@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._compile import _disable_dynamo
 from torch.nn import functional as F
 
 from shira_lab.adapters.tree import BASE, check_known, switched
@@ -26,7 +25,7 @@ _SETTINGS = frozenset({"cache_position", "logits_to_keep", "tokenizer", "generat
 _CACHES = frozenset({"past_key_values", "mems", "cache_params", "past_buckets_states"})
 
 
-@_disable_dynamo  # as torch.compiler.disable, which imports the whole compiler at once: seconds, and 70 MiB
+@torch._compile._disable_dynamo  # as torch.compiler.disable, which imports the compiler at once: seconds, and 70 MiB
 @torch.no_grad()
 def run_mixed(
     model: AdapterModel,

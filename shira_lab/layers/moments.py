@@ -16,7 +16,7 @@ from shira_lab.errors import AdapterError
 _optimizers: WeakSet[Optimizer] = WeakSet()
 
 
-@_disable_dynamo  # as torch.compiler.disable, which imports the whole compiler at once: seconds, and 70 MiB
+@_disable_dynamo  # as torch.compiler.disable, which imports the compiler at once: seconds, and 70 MiB
 def _has_made_a_step(optimizer: Optimizer, *_: Any) -> None:
     _optimizers.add(optimizer)
 
