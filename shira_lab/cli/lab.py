@@ -13,6 +13,9 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "lies in the folder is kept. JupyterLab answers on this machine only.",
     )
     lab.add_argument("folder", nargs="?", default="lessons", type=Path, metavar="DIR", help="default: lessons")
+    lab.add_argument(
+        "--language", default="en", metavar="CODE", help="of lessons and apps, de for instance; default: en"
+    )
     lab.add_argument("--newer", action="store_true", help="take newer versions of lessons; yours get another name")
     lab.add_argument("--no-browser", action="store_true", help="print the address and open no browser")
     lab.add_argument("--only-copy", action="store_true", help="copy the lessons and open nothing")
@@ -22,7 +25,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def run(asked: argparse.Namespace) -> int:
     from shira_lab.course.lessons import copy_lessons
 
-    copied = copy_lessons(asked.folder, asked.newer)
+    copied = copy_lessons(asked.folder, asked.newer, asked.language)
     if copied.new:
         print(f"Copied into {asked.folder}: {', '.join(copied.new)}.")
     if copied.kept:

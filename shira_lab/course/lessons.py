@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
+import nbformat
+
 from shira_lab.adapters.storage.files import read_json, write_atomic
+from shira_lab.course.language import ENGLISH, catalogue
 from shira_lab.errors import StorageError
 
 FIRST = "01-start-here.ipynb"
@@ -42,18 +45,20 @@ def lessons() -> list[Path]:
     raise StorageError(f"the lessons are missing from {package}: install shira-lab again.")
 
 
-def copy_lessons(folder: Path, take_newer: bool = False) -> Copied:
-    """Copy the lessons that a folder lacks into it. No file that is there is written over.
+def copy_lessons(folder: Path, take_newer: bool = False, language: str = ENGLISH) -> Copied:
+    """Copy the lessons that a folder lacks into it, translated as far as they are. No file there is written over.
 
     With ``take_newer``, newer versions of lessons come too; the learner's file gets another name.
 
     Raises:
         StorageError: the folder cannot be written.
+        ConfigError: there is no catalogue for the language.
     """
+    catalogue(language)
     copied, record = Copied(), folder / RECORD
     known = read_json(record) if record.exists() else {}
     for lesson in lessons():
-        content = lesson.read_bytes()
+        content = _content(lesson, language)
         digest, mine = hashlib.sha256(content).hexdigest(), folder / lesson.name
         if mine.exists() and known.get(lesson.name) != digest and mine.read_bytes() != content:
             if not take_newer:
@@ -66,6 +71,16 @@ def copy_lessons(folder: Path, take_newer: bool = False) -> Copied:
         known[lesson.name] = digest
     write_atomic(record, json.dumps(known, indent=1).encode())
     return copied
+
+
+def _content(lesson: Path, language: str) -> bytes:
+    """The lesson as it is, or translated where the language has it."""
+    from shira_lab.course.promised import promised
+    from shira_lab.course.translated import in_language
+
+    if language == ENGLISH or lesson.stem not in promised(language):
+        return lesson.read_bytes()
+    return nbformat.writes(in_language(nbformat.read(lesson, as_version=4), language)).encode()
 
 
 def _make_room(path: Path) -> Path:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from shira_lab.course.handout.lesson import Lesson
+from shira_lab.course.language import tr
 from shira_lab.course.lessons import lessons
 from shira_lab.course.progress import Prediction, Progress, file, kept
 
@@ -94,7 +95,7 @@ class YourProgress:
         self.lesson = next(name for name in contents() if int(name.split("-")[0]) == number)
 
     def __repr__(self) -> str:
-        return f"Your progress in {self.lesson}"
+        return tr("Your progress in {lesson}", lesson=self.lesson)
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         return {"text/html": self._html(), "text/plain": repr(self)}
@@ -103,27 +104,33 @@ class YourProgress:
         asked, here, path = contents()[self.lesson], standing(kept(), self.lesson), file()
         rows = [(name, _exercise(here, name)) for name in asked.exercises]
         answers = {one.question: one for one in here.predictions}
-        rows += [(question, _prediction(answers.get(question))) for question in asked.questions]
+        rows += [(tr(question), _prediction(answers.get(question))) for question in asked.questions]
         body = "".join(
             f'<tr><th scope="row" style="text-align:left;font-weight:normal">{escape(name)}</th>'
             f'<td style="text-align:left">{escape(said)}</td></tr>'
             for name, said in rows
         )
-        where = f"Kept in {path}, on this machine alone; delete the file to forget it." if path else "Nothing is kept."
-        caption = f"<caption>{escape(repr(self))}, {here.minutes} minutes</caption>"
+        where = tr("Nothing is kept.")
+        if path:
+            where = tr("Kept in {path}, on this machine alone; delete the file to forget it.", path=path)
+        spent = tr("{minutes} minutes", minutes=here.minutes)
+        caption = f"<caption>{escape(repr(self))}, {spent}</caption>"
         return f"<table>{caption}{body}</table><p>{escape(where)}</p>"
 
 
 def _exercise(here: Standing, name: str) -> str:
     if name not in here.tries:
-        return "not tried yet"
-    tries = f"{here.tries[name]} {'check' if here.tries[name] == 1 else 'checks'}"
-    return f"{'passed' if here.passed[name] else 'not passed yet'}, {tries}"
+        return tr("not tried yet")
+    count = here.tries[name]
+    tries = tr("1 check") if count == 1 else tr("{count} checks", count=count)
+    return f"{tr('passed') if here.passed[name] else tr('not passed yet')}, {tries}"
 
 
 def _prediction(made: Prediction | None) -> str:
     if made is None:
-        return "no prediction"
+        return tr("no prediction")
     if not made.answer:
-        return f"you predict: {made.committed}"
-    return f"{'right' if made.right else 'wrong'}: {made.committed}" + ("" if made.right else f" (it is {made.answer})")
+        return tr("you predict: {committed}", committed=tr(made.committed))
+    if made.right:
+        return tr("right: {committed}", committed=tr(made.committed))
+    return tr("wrong: {committed} (it is {answer})", committed=tr(made.committed), answer=tr(made.answer))

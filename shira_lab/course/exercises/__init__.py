@@ -37,6 +37,7 @@ from shira_lab.course.exercises.start_here import FULL_RANK
 from shira_lab.course.exercises.strangers import REFUSED
 from shira_lab.course.exercises.sure_rank import ALWAYS_FULL_RANK, FEWEST
 from shira_lab.course.exercises.timing import FAIR_RATIO
+from shira_lab.course.language import tr
 from shira_lab.errors import ShiraError
 
 __all__ = ["EXERCISES", "Exercise", "Verdict", "check", "judge", "mine_or_solution", "solution"]
@@ -86,6 +87,9 @@ EXERCISES = {
 }
 
 
+KEPT = "On with the solution of {name}."
+
+
 class Code(str):
     """Source code that a notebook shows as it is."""
 
@@ -114,7 +118,7 @@ def judge(answer: Solution) -> Verdict:
     try:
         verdict = exercise.check(answer)
     except Exception as error:  # whatever a learner's code may raise
-        verdict = Verdict(False, f"Your function stopped with {type(error).__name__}: {error}")
+        verdict = Verdict(False, tr("Your function stopped with {error}", error=f"{type(error).__name__}: {error}"))
     if verdict.passed or not (broken := first_broken(answer, EXERCISES)):
         return verdict
     return Verdict(
@@ -144,10 +148,11 @@ def mine_or_solution(answer: Solution) -> Solution:
     """
     exercise = _find(getattr(answer, "__name__", repr(answer)))
     if judge(answer).passed:
-        print(f"On with your {exercise.name}.")
+        print(tr("On with your {name}.", name=exercise.name))
         return answer
     shown = are_shown()
-    print(f"On with the solution of {exercise.name}" + (f"; `solution({exercise.name!r})` shows it." if shown else "."))
+    said = tr("On with the solution of {name}; `solution({name!r})` shows it.") if shown else tr(KEPT)
+    print(said.format(name=exercise.name))
     return exercise.made_among(names_of(answer), readable=shown)
 
 

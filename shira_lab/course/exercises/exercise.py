@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal
 
+from shira_lab.course.language import tr
+
 Solution = Callable[..., Any]
 
 _MARKED = re.compile(r"(?P<indent>\s*)(?P<code>.*?)\s*# stub: (?P<stub>.*)")
@@ -37,7 +39,7 @@ class Verdict:
     pictures: Mapping[str, bytes] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"{'Well done!' if self.passed else 'Not yet.'} {self.message}"
+        return f"{tr('Well done!') if self.passed else tr('Not yet.')} {self.message}"
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """No widget, so that a saved notebook holds the verdict with its pictures, whoever opens it."""

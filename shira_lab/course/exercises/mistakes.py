@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from shira_lab.course.exercises.exercise import Solution, Verdict
+from shira_lab.course.language import tr
 
 #: What beginners write, by the sentence that they should hear.
 Mistakes = Mapping[str, Solution]
@@ -34,10 +35,10 @@ def compared(
         return Verdict(True, praise)
     for sentence, mistake in mistakes.items():
         if all(map(same, given, outcomes(mistake, cases))):
-            return Verdict(False, sentence)
+            return Verdict(False, tr(sentence))
     case, got = cases[wrong[0]], given[wrong[0]]
     if isinstance(got, Exception):
-        return Verdict(False, f"It stopped with {type(got).__name__}: {got}")
+        return Verdict(False, tr("It stopped with {error}", error=f"{type(got).__name__}: {got}"))
     return Verdict(False, otherwise(case, got, truth[wrong[0]]))
 
 

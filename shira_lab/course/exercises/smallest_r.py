@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from shira_lab.budget import num_params
 from shira_lab.course.exercises.exercise import Exercise, Solution, Verdict
 from shira_lab.course.exercises.mistakes import compared
+from shira_lab.course.language import tr
 from shira_lab.masks import random_mask
 
 
@@ -73,11 +74,14 @@ MISTAKES: dict[str, Solution] = {
 
 
 def _otherwise(case: tuple[Any, ...], given: Any, truth: int) -> str:
-    return f"For a weight of shape {case[0]} and the seeds {case[1]} you give {given!r}; it is {truth}."
+    return tr(
+        "For a weight of shape {shape} and the seeds {seeds} you give {given!r}; it is {truth}.",
+        shape=case[0], seeds=case[1], given=given, truth=truth,
+    )  # fmt: skip
 
 
 def _check(answer: Solution) -> Verdict:
-    praise = "Right for every shape and seed tried: no row and no column is left out, and no smaller r does it."
+    praise = tr("Right for every shape and seed tried: no row and no column is left out, and no smaller r does it.")
     return compared(answer, smallest_r, CASES, MISTAKES, _otherwise, praise)
 
 

@@ -6,6 +6,7 @@ from torch import nn
 from shira_lab.budget import num_params
 from shira_lab.course.exercises.exercise import Exercise, Solution, Verdict
 from shira_lab.course.exercises.looking import mask_picture, random_rank
+from shira_lab.course.language import tr
 
 SHAPE, R = (192, 192), 8
 
@@ -23,19 +24,20 @@ def full_rank(base_layer, r, **kwargs):
 def _check(answer: Solution) -> Verdict:
     layer = nn.Linear(SHAPE[1], SHAPE[0], bias=False)
     mask = answer(layer, R)
-    yours = {"yours": mask_picture(mask)}
+    yours = {tr("yours"): mask_picture(mask)}
     ones, k = int(mask.count_nonzero()), num_params(R, SHAPE)
     if ones != k:
-        return Verdict(False, f"The budget is {k:,} ones; your mask has {ones:,}.", yours)
+        return Verdict(False, tr("The budget is {k:,} ones; your mask has {ones:,}.", k=k, ones=ones), yours)
     empty = int((mask.sum(1) == 0).sum())
     rank = random_rank(mask)
+    reached = tr("Rank {rank} of {most}:", rank=rank, most=min(SHAPE))
     if empty:
-        return Verdict(
-            False, f"Rank {rank} of {min(SHAPE)}: {empty} rows have no entry, and add nothing to the rank.", yours
-        )
+        said = tr("{empty} rows have no entry, and add nothing to the rank.", empty=empty)
+        return Verdict(False, f"{reached} {said}", yours)
     if rank < min(SHAPE):
-        return Verdict(False, f"Rank {rank} of {min(SHAPE)}: few rows and columns cover all of your entries.", yours)
-    return Verdict(True, f"Rank {rank} of {min(SHAPE)} with exactly {k:,} ones.", yours)
+        said = tr("few rows and columns cover all of your entries.")
+        return Verdict(False, f"{reached} {said}", yours)
+    return Verdict(True, tr("Rank {rank} of {most} with exactly {k:,} ones.", rank=rank, most=min(SHAPE), k=k), yours)
 
 
 FULL_RANK = Exercise(

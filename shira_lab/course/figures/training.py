@@ -12,9 +12,12 @@ from plotly.subplots import make_subplots
 
 from shira_lab.course.figures.chart import Chart, Line
 from shira_lab.course.figures.theme import BLUE, GREEN, GREY, HEIGHT, ORANGE, PURPLE, TEMPLATE, Figure, themed
+from shira_lab.course.language import tr
 from shira_lab.training.history import History
 
-STEP, LOSS, RANK = "step", "loss (nats/token)", "rank of the update"
+STEP = "step"
+LOSS = "loss (nats/token)"
+RANK = "rank of the update"
 DASHED = "dashed: the same with random values"
 _MEASURES = {"rank": BLUE, "effective_rank": GREEN, "stable_rank": PURPLE}
 
@@ -70,8 +73,8 @@ def training_svg(history: History) -> str:
     """:func:`training_figure` as two charts in HTML, one below the other where each would have less than 340 pixels."""
     label, steps = history.settings.label, history.settings.steps
     charts = (
-        Chart(f"{label}: loss", STEP, LOSS, steps, [_line(trace) for trace in _loss_traces(history)]),
-        Chart(f"{label}: ranks", STEP, RANK, steps, [_line(trace) for trace in _rank_traces(history)]),
+        Chart(tr("{run}: loss", run=label), tr(STEP), tr(LOSS), steps, [*map(_line, _loss_traces(history))]),
+        Chart(tr("{run}: ranks", run=label), tr(STEP), tr(RANK), steps, [*map(_line, _rank_traces(history))]),
     )
     drawn = "".join(chart.svg() for chart in charts)
     return f'<div style="display:flex;flex-wrap:wrap;gap:8px 24px">{drawn}</div>'
@@ -79,8 +82,8 @@ def training_svg(history: History) -> str:
 
 def loss_figure(history: History) -> Figure:
     """The losses of a run. What is left between held-out loss and floor is what the model has yet to learn."""
-    title = f"Loss of {history.settings.label}"
-    return _from_zero(themed(_loss_traces(history), title, STEP, LOSS), history)
+    title = tr("Loss of {run}", run=history.settings.label)
+    return _from_zero(themed(_loss_traces(history), title, tr(STEP), tr(LOSS)), history)
 
 
 def rank_figure(history: History) -> Figure:
@@ -88,8 +91,8 @@ def rank_figure(history: History) -> Figure:
 
     Dashed: the mean for random values at the same positions.
     """
-    title = f"Ranks of the update of {history.settings.label}"
-    return _from_zero(_dashes_explained(themed(_rank_traces(history), title, STEP, RANK), "x domain"), history)
+    title = tr("Ranks of the update of {run}", run=history.settings.label)
+    return _from_zero(_dashes_explained(themed(_rank_traces(history), title, tr(STEP), tr(RANK)), "x domain"), history)
 
 
 def training_figure(history: History) -> Figure:
@@ -101,15 +104,15 @@ def training_figure(history: History) -> Figure:
         figure.add_trace(trace.update(legend="legend2"), row=1, col=2)
     beside = {**TEMPLATE.layout.legend.to_plotly_json(), "x": 0.555}
     figure.update_layout(template=TEMPLATE, height=HEIGHT, title_text=history.settings.label, legend2=beside)
-    figure.update_xaxes(title_text=STEP)
-    figure.update_yaxes(title_text=LOSS, col=1).update_yaxes(title_text=RANK, col=2)
+    figure.update_xaxes(title_text=tr(STEP))
+    figure.update_yaxes(title_text=tr(LOSS), col=1).update_yaxes(title_text=tr(RANK), col=2)
     return _from_zero(_dashes_explained(figure, "x2 domain"), history)
 
 
 def _dashes_explained(figure: Figure, over: str) -> Figure:
     """With a note over the plot of the ranks; another name in the legend would not fit on a small screen."""
     return figure.add_annotation(
-        text=DASHED, x=1, xref=over, xanchor="right", y=1, yref="paper", yanchor="bottom", showarrow=False
+        text=tr(DASHED), x=1, xref=over, xanchor="right", y=1, yref="paper", yanchor="bottom", showarrow=False
     )
 
 
@@ -121,9 +124,9 @@ def _from_zero(figure: Figure, history: History) -> Figure:
 def _loss_traces(history: History) -> list[go.Scatter]:
     training, held_out, floor = loss_curves(history)
     return [
-        _trace(training, "training loss", ORANGE, width=1.5),
-        _trace(held_out, "held-out loss", BLUE, mode="lines+markers"),
-        _trace(floor, "entropy floor", GREY, dash="dash"),
+        _trace(training, tr("training loss"), ORANGE, width=1.5),
+        _trace(held_out, tr("held-out loss"), BLUE, mode="lines+markers"),
+        _trace(floor, tr("entropy floor"), GREY, dash="dash"),
     ]
 
 
@@ -131,14 +134,20 @@ def _rank_traces(history: History) -> list[go.Scatter]:
     *curves, rank, effective, stable = rank_curves(history)
     traces = []
     for (measure, colour), mean, layers in zip(_MEASURES.items(), curves[::2], curves[1::2], strict=True):
-        name = measure.replace("_", " ")
+        name = measure_name(measure)
         traces.append(_trace(mean, name, colour, mode="lines+markers"))
-        thin = _trace(layers, f"{name} of each layer", colour, width=1)
+        thin = _trace(layers, tr("{name} of each layer", name=name), colour, width=1)
         traces.append(thin.update(opacity=0.35, showlegend=False))
     for colour, level in zip(_MEASURES.values(), (rank, effective, stable), strict=True):
-        dashed = _trace(level, "random values", colour, width=1.5, dash="dash")
+        dashed = _trace(level, tr("random values"), colour, width=1.5, dash="dash")
         traces.append(dashed.update(showlegend=False))
     return traces
+
+
+def measure_name(measure: str) -> str:
+    """How a learner reads one of the measures of rank."""
+    names = {"rank": tr("rank"), "effective_rank": tr("effective rank"), "stable_rank": tr("stable rank")}
+    return names[measure]
 
 
 def _trace(

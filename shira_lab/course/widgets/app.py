@@ -12,6 +12,7 @@ import ipywidgets
 import traitlets
 
 from shira_lab.course.widgets.cells import replaces_its_predecessor
+from shira_lab.course.widgets.giving_back import gives_back_after_each_cell
 from shira_lab.course.widgets.still import Still, tree
 from shira_lab.errors import ConfigError
 
@@ -35,6 +36,7 @@ class App(traitlets.HasTraits):
         self.after_each_cell(self._still.catch_up)
         super().__init__(**state)
         replaces_its_predecessor(self)
+        gives_back_after_each_cell()
 
     def _check_names(self, what: str, given: Any, known: Any) -> None:
         unknown = [name for name in given if name not in known]

@@ -12,6 +12,7 @@ import anywidget
 import ipywidgets
 import traitlets
 
+from shira_lab.course.language import tr
 from shira_lab.errors import ShiraError
 
 STATIC = Path(__file__).parent / "static"
@@ -26,9 +27,14 @@ class _Range(anywidget.AnyWidget):
     _css = STATIC / "slider.css"
 
     description = traitlets.Unicode().tag(sync=True)
+    of = traitlets.Unicode().tag(sync=True)
     step = traitlets.Float(1.0).tag(sync=True)
     stops = traitlets.List(traitlets.Int()).tag(sync=True)
     disabled = traitlets.Bool(False).tag(sync=True)
+
+    @traitlets.default("of")
+    def _between_value_and_most(self) -> str:
+        return tr("of")
 
 
 class Slider(_Range):

@@ -6,6 +6,7 @@ import ipywidgets
 import traitlets
 
 from shira_lab.course.figures.film import FILM_COLOURS, LEGEND, film_pixels, film_png, swap_in_words
+from shira_lab.course.language import tr
 from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.controls import Slider, dropdown, plain, row
 from shira_lab.course.widgets.pictures import MaskCanvas
@@ -56,7 +57,7 @@ class FilmView(App):
         swaps = self._history.swaps_of(self.layer)
         self._controls.layout.display = self._canvas.layout.display = None if swaps else "none"
         if not swaps:
-            self._caption.value = STAYS
+            self._caption.value = tr(STAYS)
             return
         place = min(self.swap, len(swaps))
         said = swap_in_words(swaps[place - 1])

@@ -7,6 +7,7 @@ import ipywidgets
 
 from shira_lab.analysis.costs import in_units
 from shira_lab.course.figures import figure_png, training_figure, training_svg
+from shira_lab.course.language import tr
 from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.controls import Status, button, in_words, row
 from shira_lab.course.widgets.film_view import FilmView
@@ -25,7 +26,9 @@ from shira_lab.training.history import History
 from shira_lab.training.settings import Settings
 
 FOLDER = "my-adapter"
-BEFORE, AFTER, OFF = "before", "after", "after, adapter off"
+BEFORE = "before"
+AFTER = "after"
+OFF = "after, adapter off"
 
 SettingsState: Any = settings_state(Settings)
 
@@ -90,7 +93,7 @@ class FineTuneLab(App, SettingsState):
         """End training after the step that is under way, and keep what was learned."""
         if self.running:
             assert self._worker is not None
-            self.status.say("Stopping after this step ...")
+            self.status.say(tr("Stopping after this step ..."))
             self._worker.stop()
 
     async def finished(self) -> Finetuned:
@@ -103,7 +106,7 @@ class FineTuneLab(App, SettingsState):
 
     def _started(self) -> Worker[Finetuned]:
         if self._worker is None:
-            raise ShiraError("Nothing was run yet: press Run, or call `run()` first.")
+            raise ShiraError(tr("Nothing was run yet: press Run, or call `run()` first."))
         return self._worker
 
     # ---- training, in the worker's thread ---------------------------------------------------------------------------
@@ -144,13 +147,19 @@ class FineTuneLab(App, SettingsState):
             self.link(name, control)
         self.after_each_cell(lambda: self.offer("mask_type", *mask_types()))
         self.status, self.needs, self.checked, self._progress = Status(), Status(), Status(), ipywidgets.HTML()
-        self.run_button = button("Run", "primary", self._said(self.run, self.status), "train with these settings")
-        self.stop_button = button("Stop", "warning", self.stop, "end training and keep what was learned")
-        self.adapter_off = ipywidgets.Checkbox(description="adapter off", indent=False, layout={"width": "max-content"})
-        self.folder = ipywidgets.Text(FOLDER, description="folder", style={"description_width": "initial"})
-        self.save_button = button("Save", "", self._said(self.save, self.checked), "write the adapter into the folder")
+        self.run_button = button(
+            tr("Run"), "primary", self._said(self.run, self.status), tr("train with these settings")
+        )
+        self.stop_button = button(tr("Stop"), "warning", self.stop, tr("end training and keep what was learned"))
+        self.adapter_off = ipywidgets.Checkbox(
+            description=tr("adapter off"), indent=False, layout={"width": "max-content"}
+        )
+        self.folder = ipywidgets.Text(FOLDER, description=tr("folder"), style={"description_width": "initial"})
+        self.save_button = button(
+            tr("Save"), "", self._said(self.save, self.checked), tr("write the adapter into the folder")
+        )
         self.reload_button = button(
-            "Reload: same logits?", "", self._said(self.reload, self.checked), "load and compare"
+            tr("Reload: same logits?"), "", self._said(self.reload, self.checked), tr("load and compare")
         )
         self.adapter_off.observe(self._said(self._switch, self.checked), "value")
         self._texts, self._samples = ipywidgets.HTML(), ipywidgets.HTML()
@@ -202,8 +211,10 @@ class FineTuneLab(App, SettingsState):
         if not here:
             self.status.say(f"{settings.model} is not on this machine yet: Run fetches it, and says its size.")
             return
-        count = f": {parameters[0]:,} of {parameters[1]:,} parameters are trainable" if parameters else ""
-        self.status.say(f"Ready for {settings.label}{count}. Press Run.")
+        count = ""
+        if parameters:
+            count = tr(": {some:,} of {all:,} parameters are trainable", some=parameters[0], all=parameters[1])
+        self.status.say(tr("Ready for {run}. Press Run.", run=f"{settings.label}{count}"))
         if self._bench.result is None:
             self.chart.value = training_svg(History(settings))
 
@@ -230,7 +241,8 @@ class FineTuneLab(App, SettingsState):
     def _show_texts(self, title: str = AFTER, last: str | None = None) -> None:
         samples = self.history.samples if self.history else []
         if samples:
-            cards = [(BEFORE, samples[0].text), (title, last or samples[-1].text)]
+            now = tr(AFTER) if title == AFTER else tr(OFF)
+            cards = [(tr(BEFORE), samples[0].text), (now, last or samples[-1].text)]
             self._texts.value = side_by_side(cards if len(samples) > 1 else cards[:1])
             self._samples.value = samples_list(samples)
 
@@ -244,17 +256,21 @@ class FineTuneLab(App, SettingsState):
             return
         text, identical = self._bench.text_before()
         self._show_texts(OFF, text)
-        self.checked.say(f"Adapter off: text and logits against those before training, identical: {identical}")
+        self.checked.say(
+            tr("Adapter off: text and logits against those before training, identical: {same}", same=identical)
+        )
 
     def save(self) -> None:
         """Write the result into the folder named beside the button."""
         size = self._bench.save(self.folder.value)
-        self.checked.say(f"Saved in {self.folder.value}: {size / 1e6:.2f} MB.")
+        self.checked.say(tr("Saved in {folder}: {size:.2f} MB.", folder=self.folder.value, size=size / 1e6))
 
     def reload(self) -> None:
         """Load the folder onto a fresh model, and say whether it gives the same logits."""
         same = self._bench.reload(self.folder.value)
-        self.checked.say(f"Loaded {self.folder.value} onto a fresh model: logits identical: {same}")
+        self.checked.say(
+            tr("Loaded {folder} onto a fresh model: logits identical: {same}", folder=self.folder.value, same=same)
+        )
 
     def close(self) -> None:
         self.stop()

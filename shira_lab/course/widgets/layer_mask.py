@@ -10,6 +10,7 @@ from shira_lab.analysis.spectrum import Spectrum
 from shira_lab.budget import Shape, density, max_r, num_params
 from shira_lab.course.figures import MaskProfile, mask_profile
 from shira_lab.course.figures.budget import ADVICE
+from shira_lab.course.language import tr
 from shira_lab.course.widgets.first_spectrum import first_spectrum
 
 
@@ -44,19 +45,23 @@ class LayerMask:
     def budget_in_words(self) -> str:
         """ "r(m + n) = 8 * (64 + 48) = 896 of 3,072 entries train: 29.17%, above the usual 10%." """
         (m, n), share = self.shape, density(self.r, self.shape)
-        advice = "within" if share <= ADVICE else "above"
-        return (
-            f"r(m + n) = {self.r} * ({m} + {n}) = {num_params(self.r, self.shape):,} of {m * n:,} entries train: "
-            f"{share:.2%}, {advice} the usual {ADVICE:.0%}."
-        )
+        budget = tr(
+            "r(m + n) = {r} * ({m} + {n}) = {k:,} of {entries:,} entries train: {share:.2%},",
+            r=self.r, m=m, n=n, k=num_params(self.r, self.shape), entries=m * n, share=share,
+        )  # fmt: skip
+        advice = tr("within the usual {advice:.0%}.") if share <= ADVICE else tr("above the usual {advice:.0%}.")
+        return f"{budget} {advice.format(advice=ADVICE)}"
 
     def facts(self, ranks: Spectrum) -> list[tuple[str, str]]:
         """What the mask makes possible, as names and values, with ``ranks`` as far as they are known."""
         (m, n), profile = self.shape, self.profile
         return [
-            ("rank of a random delta here", f"{ranks.rank} of {min(m, n)} (LoRA with as many parameters: {self.r})"),
-            ("stable rank, effective rank", f"{ranks.stable_rank:.1f}, {ranks.effective_rank:.1f}"),
-            ("rows without an entry", f"{profile.empty_rows} of {m}"),
-            ("columns without an entry", f"{profile.empty_columns} of {n}"),
-            ("largest r for this shape", f"{max_r(self.shape)}"),
+            (
+                tr("rank of a random delta here"),
+                tr("{rank} of {most} (LoRA with as many parameters: {r})", rank=ranks.rank, most=min(m, n), r=self.r),
+            ),
+            (tr("stable rank, effective rank"), f"{ranks.stable_rank:.1f}, {ranks.effective_rank:.1f}"),
+            (tr("rows without an entry"), tr("{some} of {all}", some=profile.empty_rows, all=m)),
+            (tr("columns without an entry"), tr("{some} of {all}", some=profile.empty_columns, all=n)),
+            (tr("largest r for this shape"), f"{max_r(self.shape)}"),
         ]

@@ -11,6 +11,7 @@ from shira_lab.budget import Shape, density
 from shira_lab.course.figures import ranks_in_words
 from shira_lab.course.figures.budget import ADVICE
 from shira_lab.course.figures.theme import BLUE, VERMILLION
+from shira_lab.course.language import tr
 from shira_lab.course.widgets.aside import Aside
 from shira_lab.course.widgets.controls import ERROR, Status, in_words, row, table
 from shira_lab.course.widgets.layer_mask import LayerMask
@@ -86,14 +87,14 @@ class MaskPanel:
 
     def _show_first(self, mask: LayerMask, first: Spectrum) -> None:
         """Singular values to four digits, and those of the newest mask exactly when the slider rests."""
-        self._show_spectrum(mask, first, ("singular values", "to four digits, exact when the slider rests"))
+        self._show_spectrum(mask, first, (tr("singular values"), tr("to four digits, exact when the slider rests")))
         if mask is self._mask:
             self._resting.run([partial(self._exact.run, lambda: mask.spectrum, partial(self._show_spectrum, mask))])
 
     def _show_spectrum(self, mask: LayerMask, spectrum: Spectrum, *remarks: tuple[str, str]) -> None:
         self.spectrum.show(spectrum)
         self.facts.value = table([*mask.facts(spectrum), *remarks])
-        self._say_ranks(f"A random delta here: <strong>{ranks_in_words(spectrum)}</strong>.")
+        self._say_ranks(tr("A random delta here: <strong>{ranks}</strong>.", ranks=ranks_in_words(spectrum)))
 
     def _say_ranks(self, said: str) -> None:
         if self.ranks is not None:
@@ -104,14 +105,14 @@ def density_bar(share: float) -> str:
     """A density in [0, 1] as a bar with the advice in its middle; beyond twice the advice it is full."""
     width, full = 400, min(1.0, share / SCALE)
     colour = BLUE if share <= ADVICE else VERMILLION
-    name = f"density {share:.2%}, advice: at most {ADVICE:.0%}"
+    name = tr("density {share:.2%}, advice: at most {advice:.0%}", share=share, advice=ADVICE)
     style = f"width:clamp({width}px,33vw,640px);max-width:100%;height:auto;display:block"
     return (
         f'<svg role="img" aria-label="{name}" viewBox="0 0 {width} 36" style="{style}" '
         f'font-family="system-ui, sans-serif" font-size="12" fill="currentColor">'
-        f'<text x="0" y="12">density {share:.2%}</text>'
-        f'<text x="{width / 2}" y="12" text-anchor="middle">advice {ADVICE:.0%}</text>'
-        f'<text x="{width}" y="12" text-anchor="end">{SCALE:.0%} and more</text>'
+        f'<text x="0" y="12">{tr("density {share:.2%}", share=share)}</text>'
+        f'<text x="{width / 2}" y="12" text-anchor="middle">{tr("advice {advice:.0%}", advice=ADVICE)}</text>'
+        f'<text x="{width}" y="12" text-anchor="end">{tr("{scale:.0%} and more", scale=SCALE)}</text>'
         f'<rect x="0" y="18" width="{width}" height="12" fill="#E5E5E5"/>'
         f'<rect x="0" y="18" width="{width * full:.1f}" height="12" fill="{colour}"/>'
         f'<path d="M{width / 2} 15v18" stroke="#000" stroke-width="2"/></svg>'

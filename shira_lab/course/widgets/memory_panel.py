@@ -5,6 +5,7 @@ from typing import Final
 
 import ipywidgets
 
+from shira_lab.course.language import tr
 from shira_lab.course.widgets.controls import button, row
 from shira_lab.course.widgets.settings_controls import names
 from shira_lab.course.widgets.still import tree
@@ -22,7 +23,7 @@ class MemoryPanel:
 
     def __init__(self, controls: Sequence[ipywidgets.Widget]) -> None:
         self.unfold = ipywidgets.Checkbox(
-            description="settings for when memory is short", indent=False, layout={"width": "max-content"}
+            description=tr("settings for when memory is short"), indent=False, layout={"width": "max-content"}
         )
         self._controls = row(*controls, align_items="center")
         self.view = ipywidgets.VBox([self.unfold, self._controls])
@@ -49,7 +50,7 @@ class MemoryPanel:
             return act
 
         old = self.offers.children
-        made = [button(offer.name, "", pressed(offer), "change the settings to this") for offer in offers]
+        made = [button(offer.name, "", pressed(offer), tr("change the settings to this")) for offer in offers]
         self.offers.children = made
         _display(self.offers, bool(made))
         self.unfold.value = self.unfold.value or bool(made)

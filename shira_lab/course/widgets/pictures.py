@@ -23,6 +23,7 @@ from shira_lab.course.figures.methods import looks
 from shira_lab.course.figures.overlap import COLOURS, overlap_pixels
 from shira_lab.course.figures.png import depth_of, packed, packed_png
 from shira_lab.course.figures.theme import BLUE, PAPER, rgb
+from shira_lab.course.language import tr
 from shira_lab.course.widgets.controls import STATIC
 from shira_lab.course.widgets.still import image
 
@@ -57,10 +58,10 @@ class MaskCanvas(anywidget.AnyWidget):
         self, positions: Tensor, shape: Shape, profile: MaskProfile | None = None, ink: str = BLUE, caption: str = ""
     ) -> None:
         """Draw the mask of these flat positions in an (m, n) weight, with the counts of its ``profile`` along it."""
-        alt = f"Mask of a {shape[0]} x {shape[1]} weight: {len(positions):,} entries train."
+        alt = tr("Mask of a {m} x {n} weight: {k:,} entries train.", m=shape[0], n=shape[1], k=len(positions))
         side = pooling(shape, VIEW_PIXELS)
         if side > 1:
-            alt += f" A pixel stands for {side} x {side} entries and is set if any of them trains."
+            alt += " " + tr("A pixel stands for {side} x {side} entries and is set if any of them trains.", side=side)
         with self.hold_sync():
             self._draw(mask_pixels(positions, shape, VIEW_PIXELS).view(np.uint8), (PAPER, ink))
             self.alt, self.caption = alt, caption
@@ -81,8 +82,8 @@ class MaskCanvas(anywidget.AnyWidget):
     def fade(self) -> None:
         """Keep the mask, as one that is not asked for any more."""
         if not self.faded:
-            before = self.alt and f"As it was before: {self.alt}"
-            self.faded, self.alt, self.caption = True, before, "The mask before." if before else ""
+            before = self.alt and tr("As it was before: {alt}", alt=self.alt)
+            self.faded, self.alt, self.caption = True, before, tr("The mask before.") if before else ""
 
     def still(self) -> str:
         """The mask, the bars along it and its caption as HTML."""
@@ -110,11 +111,14 @@ class MaskCanvas(anywidget.AnyWidget):
         rows, columns = Bars.of(profile.rows, side), Bars.of(profile.columns, side)
         self.rows, self.columns = rows.heights.tobytes(), columns.heights.tobytes()
         self.empty_rows, self.empty_columns = rows.empty.tobytes(), columns.empty.tobytes()
-        self.alt += f" {profile.empty_rows} rows and {profile.empty_columns} columns have none."
-        self.caption = (
-            f"Bars: entries of each row, at most {profile.rows.max():,}, and of each column, at most "
-            f"{profile.columns.max():,}. Orange: without an entry."
+        self.alt += " " + tr(
+            "{rows} rows and {columns} columns have none.", rows=profile.empty_rows, columns=profile.empty_columns
         )
+        self.caption = tr(
+            "Bars: entries of each row, at most {row:,}, and of each column, at most {column:,}. "
+            "Orange: without an entry.",
+            row=profile.rows.max(), column=profile.columns.max(),
+        )  # fmt: skip
 
 
 class SpectrumPlot(anywidget.AnyWidget):
@@ -131,8 +135,17 @@ class SpectrumPlot(anywidget.AnyWidget):
     values = traitlets.Bytes().tag(sync=True)
     curves = traitlets.List(traitlets.Dict(), []).tag(sync=True)
     places = traitlets.Int(1).tag(sync=True)
-    y_title = traitlets.Unicode("singular value").tag(sync=True)
+    x_title = traitlets.Unicode().tag(sync=True)
+    y_title = traitlets.Unicode().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
+
+    @traitlets.default("x_title")
+    def _index(self) -> str:
+        return tr("index of the singular value")
+
+    @traitlets.default("y_title")
+    def _singular_value(self) -> str:
+        return tr("singular value")
 
     def show(self, spectra: Spectrum | Mapping[str, Spectrum]) -> None:
         """Draw the singular values that are not zero; of several spectra, each in its method's colour."""
@@ -146,7 +159,7 @@ class SpectrumPlot(anywidget.AnyWidget):
                 for (name, look), curve in zip(looks(named).items(), curves, strict=True)
             ]
             self.places = max((min(one.shape) for one in named.values()), default=1)
-            self.alt = f"Singular values: {words}, at most {self.places} possible."
+            self.alt = tr("Singular values: {words}, at most {places} possible.", words=words, places=self.places)
 
     def still(self) -> str:
         """The curves as an SVG picture in HTML."""
@@ -156,7 +169,7 @@ class SpectrumPlot(anywidget.AnyWidget):
             Line(range(1, len(part) + 1), part.tolist(), curve["name"], curve["colour"])
             for curve, part in zip(self.curves, parts, strict=True)
         ]
-        chart = Chart("Singular values", "index of the singular value", self.y_title, self.places, lines, log=True)
+        chart = Chart(tr("Singular values"), self.x_title, self.y_title, self.places, lines, log=True)
         return image("svg+xml", chart.svg().encode(), self.alt)
 
 

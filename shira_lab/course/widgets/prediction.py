@@ -8,6 +8,7 @@ import ipywidgets
 import traitlets
 
 from shira_lab.course import progress
+from shira_lab.course.language import tr
 from shira_lab.course.reasons import reasons
 from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.controls import Status, button
@@ -45,13 +46,17 @@ class Prediction(App):
             state.setdefault("committed", kept)
         super().__init__((), **state)
         self.choices = ipywidgets.RadioButtons(
-            options=tuple(self.options), value=self.committed or None, layout={"width": "max-content"}
+            options=[(tr(option), option) for option in self.options],
+            value=self.committed or None,
+            layout={"width": "max-content"},
         )
-        self.commit_button = button("Commit", "primary", self._commit, "keep this prediction; it cannot be changed")
+        self.commit_button = button(
+            tr("Commit"), "primary", self._commit, tr("keep this prediction; it cannot be changed")
+        )
         self.status, self.reply = Status(), ipywidgets.HTML()
-        self._reply_still = Still(self.reply, lambda: f"The answer: {self.answer}.", hint="")
+        self._reply_still = Still(self.reply, lambda: tr("The answer: {answer}.", answer=tr(self.answer)), hint="")
         self.after_each_cell(self._reply_still.catch_up)
-        asked = ipywidgets.HTML(f"<strong>{escape(question)}</strong>")
+        asked = ipywidgets.HTML(f"<strong>{escape(tr(question))}</strong>")
         self.view.children = (asked, self.choices, self.commit_button, self.status)
         self.on_change(self._show, "committed")
         self._show()
@@ -78,7 +83,7 @@ class Prediction(App):
 
     def _commit(self) -> None:
         if self.choices.value is None:
-            self.status.say("Choose an answer first.")
+            self.status.say(tr("Choose an answer first."))
         else:
             self.committed = self.choices.value
             self._keep()
@@ -92,16 +97,18 @@ class Prediction(App):
         self.choices.disabled = self.commit_button.disabled = done
         if self.answer:
             said = escape(self._verdict())
-            self.reply.value = f"<p>{said}</p>" if done else f"<details><summary>{WAITS}</summary>{said}</details>"
+            self.reply.value = f"<p>{said}</p>" if done else f"<details><summary>{tr(WAITS)}</summary>{said}</details>"
         if done:
-            self.status.say(self._verdict() if self.answer else f"You predict: {self.committed}. Run on, and see.")
+            waits = tr("You predict: {committed}. Run on, and see.", committed=tr(self.committed))
+            self.status.say(self._verdict() if self.answer else waits)
 
     def _verdict(self) -> str:
         """The answer and why, beside what was predicted and why not."""
-        right = f"The answer: {self.answer}. {self.options[self.answer]}"
+        right = tr("The answer: {answer}.", answer=tr(self.answer)) + " " + tr(self.options[self.answer])
         if self.committed in ("", self.answer):
-            return f"Well predicted. {right}" if self.committed else right
-        return f"You predicted: {self.committed}. {self.options[self.committed]} {right}"
+            return tr("Well predicted.") + f" {right}" if self.committed else right
+        guessed = tr("You predicted: {committed}.", committed=tr(self.committed))
+        return f"{guessed} {tr(self.options[self.committed])} {right}"
 
     def close(self) -> None:
         self._reply_still.close()

@@ -16,6 +16,7 @@ from typing import Any
 import anywidget
 import ipywidgets
 
+from shira_lab.course.language import tr
 from shira_lab.course.widgets.resting import WhenResting
 
 REST_SECONDS = 1.0  # the still may be a moment late: nobody sees it while the view lives
@@ -87,7 +88,8 @@ class Still:
 
     def bundle(self) -> dict[str, str]:
         """The still, by kinds of media."""
-        html = f'{STYLE}<div class="shira-still"><p><em>{self._hint}</em></p>{as_html(self._view)}</div>'
+        said = tr(HINT) if self._hint == HINT else self._hint
+        html = f'{STYLE}<div class="shira-still"><p><em>{said}</em></p>{as_html(self._view)}</div>'
         return {"text/html": html, "text/plain": self._text()}
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ import traitlets
 from shira_lab.analysis.spectrum import Spectrum
 from shira_lab.course.figures import figure_png, growth_figure, ranks_in_words
 from shira_lab.course.figures.growth import control_beside
+from shira_lab.course.language import tr
 from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.controls import Slider, dropdown, plain, row
 from shira_lab.course.widgets.pictures import SpectrumPlot
@@ -39,7 +40,7 @@ class UpdateView(App):
         self._history = history
         self._tiles, self._spectrum, self._caption = TileCanvas(), SpectrumPlot(), ipywidgets.HTML()
         self.link("layer", dropdown("layer", plain([self.layer]), self.layer))
-        self.link("measurement", Slider(description="measurement", value=self.measurement, max=self.measurement))
+        self.link("measurement", Slider(description=tr("measurement"), value=self.measurement, max=self.measurement))
         self._pictures = row(self._tiles, self._spectrum, gap="8px 24px")
         self.view.children = (row(*(self.controls[name] for name in self.shown)), self._caption, self._pictures)
         self.on_change(self._draw, "layer", "measurement")
@@ -64,22 +65,26 @@ class UpdateView(App):
         pictures = self._history.pictures_of(self.layer)
         self._pictures.layout.display = None if pictures else "none"
         if not pictures:
-            self._caption.value = NOTHING_YET
+            self._caption.value = tr(NOTHING_YET)
             return
         place = min(self.measurement, len(pictures)) - 1
         picture, ranks = pictures[place], self._history.ranks_of(self.layer)[place]
         spectrum = Spectrum(torch.tensor(ranks.singular_values), ranks.shape)
         brightest = max(point.largest for point in pictures)
-        alt = f"The update of {self.layer} after step {picture.step}, dark where an entry is large."
+        alt = tr(
+            "The update of {layer} after step {step}, dark where an entry is large.",
+            layer=self.layer, step=picture.step,
+        )  # fmt: skip
         self._tiles.show(
             b64decode(picture.levels), picture.shape, picture.largest / brightest if brightest else 0.0, alt
         )
-        self._spectrum.show({"update": spectrum, RANDOM: control_beside(self._history, ranks)})
-        self._caption.value = (
-            f"After step {picture.step}: largest entry {picture.largest:.3g}, {ranks_in_words(ranks)}. With "
-            f"{RANDOM}: {ranks_in_words(self._history.control_of(self.layer, ranks.step))}. A dark tile holds a "
-            "large entry; all measurements share one scale."
-        )
+        self._spectrum.show({tr("update"): spectrum, tr(RANDOM): control_beside(self._history, ranks)})
+        self._caption.value = tr(
+            "After step {step}: largest entry {largest:.3g}, {ranks}. With random values at the same positions: "
+            "{controls}. A dark tile holds a large entry; all measurements share one scale.",
+            step=picture.step, largest=picture.largest, ranks=ranks_in_words(ranks),
+            controls=ranks_in_words(self._history.control_of(self.layer, ranks.step)),
+        )  # fmt: skip
 
     def picture(self) -> bytes | None:
         return figure_png(growth_figure(self._history, self.layer)) if self.layer else None

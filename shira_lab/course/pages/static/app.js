@@ -109,7 +109,8 @@ export class App {
 
   // A slider for the number `name`; `limits()` gives its model's min, max, step and stops in the present state.
   slider(name, limits, description = name) {
-    const first = { description, value: this.state[name], min: 1, max: 100, step: 1, stops: [], disabled: false };
+    const range = { min: 1, max: 100, step: 1, stops: [] };
+    const first = { description, of: "of", value: this.state[name], ...range, disabled: false };
     const model = this.picture("slider", first, this.controls);
     model.on("change", () => {
       if (model.get("value") !== this.state[name]) this.set({ [name]: model.get("value") });

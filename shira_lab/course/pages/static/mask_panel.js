@@ -67,6 +67,7 @@ export function spectrumPicture(curves, places, words) {
     values: view(curves.flatMap(([, , values]) => [...values]), Float32Array),
     curves: curves.map(([name, colour, values]) => ({ name, colour, length: values.length })),
     places,
+    x_title: "index of the singular value",
     alt: `Singular values: ${words}, at most ${places} possible.`,
   };
 }

@@ -20,7 +20,8 @@ function render({ model, el }) {
     input.step = stops.length ? 1 : model.get("step");
     input.value = stops.length ? stops.indexOf(model.get("value")) : model.get("value");
     input.disabled = model.get("disabled");
-    const words = `${model.get("value").toLocaleString("en")} of ${model.get("max").toLocaleString("en")}`;
+    const [value, most] = ["value", "max"].map((name) => model.get(name).toLocaleString("en"));
+    const words = `${value} ${model.get("of")} ${most}`;
     place.textContent = words;
     if (stops.length) input.setAttribute("aria-valuetext", words);
   };

@@ -22,7 +22,7 @@ function curvesOf(model) {
   });
 }
 
-function parts(curves, places, yTitle) {
+function parts(curves, places, xTitle, yTitle) {
   const largest = Math.max(0, ...curves.map(({ values }) => values[0] || 0));
   const top = Math.ceil(Math.log10(largest || 1));
   const x = (index) => LEFT + (index / places) * (WIDTH - LEFT - RIGHT);
@@ -38,7 +38,7 @@ function parts(curves, places, yTitle) {
     nodes.push(svg("text", { x: x(index), y: HEIGHT - BOTTOM + 16, "text-anchor": "middle" }, `${index}`));
   }
   const [centre, middle] = [(LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2];
-  nodes.push(svg("text", { x: centre, y: HEIGHT - 6, "text-anchor": "middle" }, "index of the singular value"));
+  nodes.push(svg("text", { x: centre, y: HEIGHT - 6, "text-anchor": "middle" }, xTitle));
   const sideways = { x: 12, y: middle, "text-anchor": "middle", transform: `rotate(-90 12 ${middle})` };
   nodes.push(svg("text", sideways, yTitle));
   const point = (value, index) => `${x(index + 1)},${y(Math.max(Math.log10(value), top - DECADES))}`;
@@ -71,7 +71,7 @@ function render({ model, el }) {
   const update = () => {
     const curves = curvesOf(model);
     plot.setAttribute("aria-label", model.get("alt"));
-    plot.replaceChildren(...parts(curves, model.get("places"), model.get("y_title")));
+    plot.replaceChildren(...parts(curves, model.get("places"), model.get("x_title"), model.get("y_title")));
     names.replaceChildren(...legend(curves));
   };
   model.on("change", update);
