@@ -14,6 +14,7 @@ from babel.messages.pofile import read_po
 from shira_lab.course.exercises.exercise import Exercise
 from shira_lab.course.handout.lesson import Lesson
 from shira_lab.course.language import LOCALE
+from shira_lab.course.reasons import written
 from shira_lab.course.translated import texts
 
 COURSE = Path(__file__).parent
@@ -60,8 +61,10 @@ def of_package() -> list[str]:
 
 
 def of_lesson(lesson: Lesson) -> list[str]:
-    """What a learner reads in its cells, and what its checks say of mistakes that they know."""
+    """What a learner reads in its cells, the reasons of its questions' options, and what its checks say of mistakes
+    that they know."""
     found = [text.text for cell in lesson.notebook.cells for text in texts(cell)]
+    found += [said for text in found for reason in written().get(text, {}).items() for said in reason]
     found += [sentence for task in lesson.tasks for sentence in known_mistakes(task.exercise)]
     return list(dict.fromkeys(found))
 

@@ -1,5 +1,7 @@
 """What the lesson on other ways measures: what a way costs, and how far it comes in a few steps."""
 
+from typing import Any
+
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from shira_lab.models.hub import load_model
 from shira_lab.training.finetune import finetune
 from shira_lab.training.settings import Settings
 
-SHORT = {"batch_size": 4, "eval_stories": 8, "sample_tokens": 1}
+SHORT: dict[str, Any] = {"batch_size": 4, "eval_stories": 8, "sample_tokens": 1}
 
 
 def file_bytes(config: AdapterConfig, shape: Shape) -> int:
