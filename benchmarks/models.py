@@ -33,14 +33,18 @@ def trained_numbers(r: int, layers: int = 12) -> int:
 
 def adapted(kind: str, r: int, layers: int = 12) -> nn.Module:
     """The base model with all six linears adapted: "shira", "lora", "peft shira" or "peft lora"."""
-    model = base_model(layers)
+    return attach(kind, base_model(layers), r, SIX)
+
+
+def attach(kind: str, model: nn.Module, r: int, targets: list[str]) -> nn.Module:
+    """A model with an adapter of a kind; see :func:`adapted`."""
     if kind == "shira":
-        return shira_lab.get_peft_model(model, shira_lab.ShiraConfig(r=r, target_modules=SIX, random_seed=0))
+        return shira_lab.get_peft_model(model, shira_lab.ShiraConfig(r=r, target_modules=targets, random_seed=0))
     if kind == "lora":
-        return shira_lab.get_peft_model(model, shira_lab.LoraConfig(r=r, target_modules=SIX))
+        return shira_lab.get_peft_model(model, shira_lab.LoraConfig(r=r, target_modules=targets))
     if kind == "peft shira":
-        return peft.get_peft_model(model, peft.ShiraConfig(r=r, target_modules=SIX, random_seed=0))
-    return peft.get_peft_model(model, peft.LoraConfig(r=r, target_modules=SIX))
+        return peft.get_peft_model(model, peft.ShiraConfig(r=r, target_modules=targets, random_seed=0))
+    return peft.get_peft_model(model, peft.LoraConfig(r=r, target_modules=targets))
 
 
 def training_step(
@@ -49,7 +53,9 @@ def training_step(
     """Forward, backward and AdamW. Beside a frozen model, AdamW works on as many ``numbers`` as an adapter has."""
     trained = [p for p in model.parameters() if p.requires_grad] or [_stand_in(numbers)]
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
-    hidden = torch.randn(batch, tokens, 768, device=device()).requires_grad_()
+    first = next(model.parameters())
+    width = model.config.hidden_size
+    hidden = torch.randn(batch, tokens, width, device=first.device, dtype=first.dtype).requires_grad_()
     frozen = trained[0].grad is not None
 
     def step() -> None:

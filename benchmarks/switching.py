@@ -16,14 +16,16 @@ def _shira(model: nn.Module, r: int, targets: list[str], seeds: tuple[int, int])
     return peft_model
 
 
-def _switcher(model: shira_lab.PeftModel) -> Side:
-    layers = [layer for _, layer in model.base_model.adapter_layers()]
+def shira_switcher(model: nn.Module, r: int, targets: list[str], seeds: tuple[int, int]) -> Side:
+    """A switch to the other of two merged adapters."""
+    peft_model = _shira(model, r, targets, seeds)
+    layers = [layer for _, layer in peft_model.base_model.adapter_layers()]
     state = {"next": "b"}
 
     @torch.no_grad()
     def switch() -> None:
         name = state["next"]
-        model.set_adapter(name, inference_mode=True)
+        peft_model.set_adapter(name, inference_mode=True)
         for layer in layers:
             layer.merge()
         state["next"] = "a" if name == "b" else "b"
@@ -31,7 +33,8 @@ def _switcher(model: shira_lab.PeftModel) -> Side:
     return switch
 
 
-def _lora_switcher(model: nn.Module, r: int, targets: list[str]) -> Side:
+def lora_switcher(model: nn.Module, r: int, targets: list[str]) -> Side:
+    """The same with PEFT's LoRA: unmerge one, merge the other."""
     lora = peft.get_peft_model(model, peft.LoraConfig(r=r, target_modules=targets, init_lora_weights=False), "a")
     lora.add_adapter("b", peft.LoraConfig(r=r, target_modules=targets, init_lora_weights=False))
     lora.merge_adapter(["a"])
@@ -49,9 +52,9 @@ def _lora_switcher(model: nn.Module, r: int, targets: list[str]) -> Side:
 def switch_ratios(r: int = 16, layers: int = 12, patience_s: float = 40.0) -> dict[str, Ratio]:
     """PEFT LoRA's unmerge and merge over SHiRA's switch, for a whole opt-125m: how many times faster SHiRA is."""
     sides = {
-        "shira": _switcher(_shira(base_model(layers), r, SIX, (0, 1))),
-        "shira, same positions": _switcher(_shira(base_model(layers), r, SIX, (0, 0))),
-        "peft lora": _lora_switcher(base_model(layers), r, SIX),
+        "shira": shira_switcher(base_model(layers), r, SIX, (0, 1)),
+        "shira, same positions": shira_switcher(base_model(layers), r, SIX, (0, 0)),
+        "peft lora": lora_switcher(base_model(layers), r, SIX),
     }
     return interleave(sides, "peft lora", patience_s=patience_s)
 
@@ -63,8 +66,8 @@ def layer_switch_ratios(m: int = 4096, n: int = 4096, r: int = 32, patience_s: f
         return nn.Sequential(nn.Linear(n, m, bias=False)).requires_grad_(False).to(device())
 
     sides = {
-        "shira": _switcher(_shira(layer(), r, ["0"], (0, 1))),
-        "shira, same positions": _switcher(_shira(layer(), r, ["0"], (0, 0))),
-        "peft lora": _lora_switcher(layer(), r, ["0"]),
+        "shira": shira_switcher(layer(), r, ["0"], (0, 1)),
+        "shira, same positions": shira_switcher(layer(), r, ["0"], (0, 0)),
+        "peft lora": lora_switcher(layer(), r, ["0"]),
     }
     return interleave(sides, "peft lora", patience_s=patience_s)

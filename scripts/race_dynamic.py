@@ -18,7 +18,7 @@ PROTOCOL = Protocol(
     batch_size=4,
     eval_every=48,
     samples=0,
-    learning_rates=(0.1, 0.2, 0.4),
+    learning_rates=(0.025, 0.05, 0.1, 0.2, 0.4),
     swap_every=6,
 )
 #: By r, in the order in which they are run.

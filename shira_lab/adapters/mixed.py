@@ -25,7 +25,7 @@ _SETTINGS = frozenset({"cache_position", "logits_to_keep", "tokenizer", "generat
 _CACHES = frozenset({"past_key_values", "mems", "cache_params", "past_buckets_states"})
 
 
-@torch._compile._disable_dynamo  # as torch.compiler.disable, which imports the compiler at once: seconds, and 70 MiB
+# Compiled code leaves it alone, but by the caller's word: as a decorator that would import the whole compiler at once.
 @torch.no_grad()
 def run_mixed(
     model: AdapterModel,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor, compiler, nn
 
 from shira_lab.adapters.config import AdapterConfig, ShiraConfig
 from shira_lab.adapters.mixed import run_mixed
@@ -143,7 +143,7 @@ class PeftModel(LoadingMixin):
         """
         if adapter_names is None:
             return self.base_model.model(*args, **kwargs)
-        return run_mixed(self.base_model, self.base_model.model, adapter_names, args, kwargs)
+        return compiler.disable(run_mixed)(self.base_model, self.base_model.model, adapter_names, args, kwargs)
 
     def generate(self, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Any:
         """The model's ``generate``; ``adapter_names`` as for :meth:`forward`."""

@@ -14,6 +14,7 @@ from babel.messages.pofile import read_po
 from shira_lab.course.exercises.exercise import Exercise
 from shira_lab.course.handout.lesson import Lesson
 from shira_lab.course.language import LOCALE
+from shira_lab.course.reasons import reasons, written
 from shira_lab.course.translated import texts
 
 COURSE = Path(__file__).parent
@@ -62,6 +63,9 @@ def of_package() -> list[str]:
 def of_lesson(lesson: Lesson) -> list[str]:
     """What a learner reads in its cells, and what its checks say of mistakes that they know."""
     found = [text.text for cell in lesson.notebook.cells for text in texts(cell)]
+    found += [
+        part for question in found if question in written() for option in reasons(question).items() for part in option
+    ]
     found += [sentence for task in lesson.tasks for sentence in known_mistakes(task.exercise)]
     return list(dict.fromkeys(found))
 

@@ -8,7 +8,6 @@ from typing import Any
 from weakref import WeakSet
 
 from torch import Tensor, nn
-from torch._compile import _disable_dynamo
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
 from shira_lab.errors import AdapterError
@@ -16,7 +15,6 @@ from shira_lab.errors import AdapterError
 _optimizers: WeakSet[Optimizer] = WeakSet()
 
 
-@_disable_dynamo  # as torch.compiler.disable, which imports the compiler at once: seconds, and 70 MiB
 def _has_made_a_step(optimizer: Optimizer, *_: Any) -> None:
     _optimizers.add(optimizer)
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -19,14 +19,20 @@ QUIET = [f"--disable-{what}" for what in ("gpu", "quic", "background-networking"
 
 
 @pytest.fixture(scope="module")
-def lab_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def change_source() -> Callable[[str], str]:
+    """What the copies of the lessons have in place of a cell's source; a module may say another."""
+    return str
+
+
+@pytest.fixture(scope="module")
+def lab_address(tmp_path_factory: pytest.TempPathFactory, change_source: Callable[[str], str]) -> Iterator[str]:
     """JupyterLab on a copy of the lessons without their outputs: what is seen was made now, by this module."""
     notebooks = tmp_path_factory.mktemp("notebooks")
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         lesson = nbformat.read(path, as_version=4)
         for cell in lesson.cells:
             if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
+                cell.source, cell.outputs, cell.execution_count = change_source(cell.source), [], None
         nbformat.write(lesson, notebooks / path.name)
     with jupyter_lab(notebooks, tmp_path_factory.mktemp("home")) as address:
         yield address
