@@ -10,8 +10,10 @@ import re
 import uuid
 from collections.abc import Callable
 from html import escape, unescape
+from pathlib import Path
 from typing import Any
 
+import anywidget
 import ipywidgets
 
 from shira_lab.course.widgets.resting import WhenResting
@@ -31,9 +33,17 @@ STYLE = (
     f"{_STILL} + {_OUTPUT}:has({_AREA}.jupyter-widgets),"
     # In VS Code, each output of a cell is a container in the cell's.
     ".cell_container:has(.jupyter-widgets) .output_container:has(.shira-still){display:none}"
+    # Where JupyterLab would break a printed line anywhere, it is broken between words.
+    ".jp-OutputArea-output.jp-RenderedText pre{word-break:normal;overflow-wrap:anywhere}"
     # The view's text grows with the window, for whoever reads it from the last row.
     f"{_STILL} + {_OUTPUT}{{--jp-widgets-font-size:clamp(13px,0.85vw,17px)}}</style>"
 )
+
+
+class OwnKeys(anywidget.AnyWidget):
+    """Shows nothing, and keeps the plain keys in the box around it from JupyterLab; those with Ctrl or Shift go on."""
+
+    _esm = Path(__file__).parent / "static" / "own_keys.js"
 
 
 class Still:
@@ -54,6 +64,7 @@ class Still:
     ) -> None:
         self._view, self._text, self._hint, self._settle = view, text, hint, settle
         self._name = ""
+        self._live = ipywidgets.VBox()
         self._resting = WhenResting(REST_SECONDS)
 
     def display(self) -> None:
@@ -63,7 +74,9 @@ class Still:
         self._name = self._name or uuid.uuid4().hex
         self._watch()
         display(self.bundle(), raw=True, display_id=self._name)
-        live = self._view._repr_mimebundle_() or {}
+        if not self._live.children:
+            self._live.children = self._view, OwnKeys(layout={"display": "none"})
+        live = self._live._repr_mimebundle_() or {}
         display({kind: data for kind, data in live.items() if kind != "text/plain"}, raw=True)
 
     def catch_up(self) -> None:
@@ -81,6 +94,9 @@ class Still:
         """Follow the view no longer."""
         self._resting.cancel()
         self._name = ""
+        self._live.children = self._live.children[1:]  # the view is closed by whoever made it
+        for widget in tree(self._live):
+            widget.close()
 
     def _watch(self) -> None:
         for widget in tree(self._view):
