@@ -194,8 +194,8 @@ def test_a_folder_with_something_in_it_stays_as_it_is(tmp_path: Path, capsys: py
 def test_a_lesson_that_is_not_there_is_named_with_those_that_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["handout", "1", "13", "--out", str(tmp_path / "out")]) == 2
-    assert "There is no lesson '13'; there are 01-start-here, 02-masks, " in capsys.readouterr().err
+    assert main(["handout", "1", "14", "--out", str(tmp_path / "out")]) == 2
+    assert "There is no lesson '14'; there are 01-start-here, 02-masks, " in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
 
 
