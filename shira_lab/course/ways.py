@@ -1,6 +1,6 @@
 """What the lesson on other ways measures: what a way costs, and how far it comes in a few steps."""
 
-from typing import Any
+from dataclasses import replace
 
 import torch
 from safetensors.torch import save
@@ -14,7 +14,7 @@ from shira_lab.models.hub import load_model
 from shira_lab.training.finetune import finetune
 from shira_lab.training.settings import Settings
 
-SHORT: dict[str, Any] = {"batch_size": 4, "eval_stories": 8, "sample_tokens": 1}
+SHORT = Settings(mask_type="random", batch_size=4, eval_stories=8, sample_tokens=1)
 
 
 def file_bytes(config: AdapterConfig, shape: Shape) -> int:
@@ -54,9 +54,7 @@ def short_race(methods: dict[str, float], steps: int = 12, seed: int = 0) -> dic
     """
     excess = {}
     for method, rate in methods.items():
-        settings = Settings(
-            method=method, mask_type="random", learning_rate=rate, steps=steps, eval_every=steps, seed=seed, **SHORT
-        )
+        settings = replace(SHORT, method=method, learning_rate=rate, steps=steps, eval_every=steps, seed=seed)
         history = finetune(*load_model("embedded"), settings, on_event=lambda _: None).history
         excess[method] = history.evals[-1].excess
     return excess
