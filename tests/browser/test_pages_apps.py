@@ -23,14 +23,22 @@ from shira_lab.course.figures.costs import costs_in_words
 from shira_lab.course.figures.fusion import losses_svg
 from shira_lab.course.masks.drawn import drawn_positions
 from shira_lab.course.masks.drawn_source import drawn_source
-from shira_lab.course.pages import budget_data
+from shira_lab.course.pages import budget_data, positions_data
 from shira_lab.course.pages.build import APPS, PageApp, app_html, scripts_html, write_files
 from shira_lab.course.pages.mask_data import LIFT_STOPS, MAX_SEED, SAMPLES
 from shira_lab.course.pages.rank_data import SCALE_STEP, SHAPES
 from shira_lab.course.pages.recorded_data import comparison_data, fusion_data, shelf_data
 from shira_lab.course.pages.recording import Recording
 from shira_lab.course.pages.training_data import recordings
-from shira_lab.course.widgets import BudgetExplorer, MaskExplorer, MaskOverlap, MaskPainter, RankExplorer, UpdateView
+from shira_lab.course.widgets import (
+    BudgetExplorer,
+    MaskExplorer,
+    MaskOverlap,
+    MaskPainter,
+    PositionsExplorer,
+    RankExplorer,
+    UpdateView,
+)
 from shira_lab.course.widgets.mask_overlap import BESIDE, OVER
 from shira_lab.course.widgets.paint_canvas import SIZE, drawing_text
 from shira_lab.course.widgets.pictures import MaskCanvas
@@ -44,16 +52,18 @@ from shira_lab.training.stories import Stories
 pytestmark = pytest.mark.browser
 
 STATES = 20
+SAMPLES_OF_CHOICES = 8  # instead of the site's 128, which take long
 MODELS = (EMBEDDED, "facebook/opt-125m")
 SIZES = ((1280, 800), (1024, 640), (390, 844))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one page of all apps; of the known models, whose layers take long to count, it has the smallest."""
+    """A folder with one page of all apps, without what takes long: of the known models, it has the smallest."""
     folder = tmp_path_factory.mktemp("site")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(budget_data, "known_models", lambda: {name: known_models()[name] for name in MODELS[1:]})
+        patch.setattr(positions_data, "SAMPLES", SAMPLES_OF_CHOICES)
         write_files(folder / "apps")
     apps = [PageApp(name) for name in APPS]
     places = "".join(f"<h2>{app.name}</h2>{app_html(app)}" for app in apps)
@@ -176,6 +186,37 @@ def test_budgets_are_those_of_python(page: Page) -> None:
         assert said(page, app, ".shira-status") == words(explorer.status.value), state
         drawn = page.locator(f"#{app} svg[role=img]").get_attribute("aria-label")
         assert drawn == costs_in_words(explorer.costs), state
+    explorer.close()
+
+
+def choice_states() -> Iterator[dict[str, Any]]:
+    draw = random.Random(5)
+    for number in range(STATES):
+        yield {
+            "layer": draw.choice(positions_data.LAYERS),
+            "score": draw.choice(("gradient", "snip", "gradient", "snip", "magnitude")),
+            "samples": 2 ** draw.randint(0, 3),
+            "reduction": draw.choice(("mean_abs", "abs_mean")),
+            "r": (1, 5, 8, 16)[4 * number // STATES],  # the notebook's app forgets what it chose with another r
+            "scope": draw.choice(("per layer", "global")),
+        }
+
+
+def test_choices_of_positions_are_those_of_python(page: Page) -> None:
+    explorer = PositionsExplorer(*load_model(), calibration_samples=SAMPLES_OF_CHOICES)
+    app = "PositionsExplorer-1"
+    for state in choice_states():
+        move(page, app, **state)
+        put(explorer, state)
+        assert positions(page, app) == explorer.positions.tolist(), state
+        assert said(page, app, ".shira-status") == words(explorer.status.value), state
+        assert said(page, app, ".shira-facts") == words(explorer._facts.value), state
+        drawn = {".shira-mask": explorer._mask, ".shira-curves": explorer._curves, ".shira-bars": explorer._bars}
+        for picture, widget in drawn.items():
+            assert page.locator(f"#{app} {picture}").get_attribute("aria-label") == widget.alt, state
+        bars = [f"{bar['count']:,}" for bar in explorer._bars.bars]
+        assert page.locator(f"#{app} .shira-bars line + text").all_text_contents() == bars, state
+        assert page.evaluate(f"shiraApps['{app}'].stateText") == explorer.state_text()
     explorer.close()
 
 

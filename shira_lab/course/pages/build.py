@@ -16,6 +16,7 @@ from shira_lab.course.pages.budget_data import budget_data
 from shira_lab.course.pages.bundle import bundled
 from shira_lab.course.pages.mask_data import mask_data
 from shira_lab.course.pages.painter_data import painter_data
+from shira_lab.course.pages.positions_data import positions_data
 from shira_lab.course.pages.rank_data import rank_data
 from shira_lab.course.pages.recorded_data import comparison_data, fusion_data, shelf_data
 from shira_lab.course.pages.training_data import training_data
@@ -29,6 +30,7 @@ APPS: Mapping[str, tuple[str, ...]] = {
     "MaskPainter": ("masks", "painter"),
     "BudgetExplorer": ("budgets",),
     "RankExplorer": ("ranks",),
+    "PositionsExplorer": ("positions",),
     "FineTuneLab": ("trainings",),
     "ComparisonTable": ("comparison",),
     "FusionLab": ("fusion",),
@@ -42,6 +44,7 @@ DATA: Mapping[str, Callable[[], Any]] = {
     "painter": painter_data,
     "budgets": budget_data,
     "ranks": rank_data,
+    "positions": positions_data,
     "trainings": training_data,
     "comparison": comparison_data,
     "fusion": fusion_data,

@@ -9,6 +9,7 @@ import { copyLink, keep, stateOf } from "./links.js";
 import { maskExplorer } from "./mask_explorer.js";
 import { maskOverlap } from "./mask_overlap.js";
 import { maskPainter } from "./mask_painter.js";
+import { positionsExplorer } from "./positions_explorer.js";
 import { prediction } from "./prediction.js";
 import { rankExplorer } from "./rank_explorer.js";
 
@@ -18,6 +19,7 @@ const APPS = {
   MaskPainter: maskPainter,
   BudgetExplorer: budgetExplorer,
   RankExplorer: rankExplorer,
+  PositionsExplorer: positionsExplorer,
   FineTuneLab: fineTuneLab,
   ComparisonTable: comparisonTable,
   FusionLab: fusionLab,
