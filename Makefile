@@ -27,7 +27,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist lo
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help lab dashboard demo site sitetest dist test lint unit coverage mutants rooms settings notebooks browser links bench clean
+.PHONY: help lab dashboard demo site sitetest dist test lint unit coverage mutants rooms settings notebooks browser links bench graders clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -93,6 +93,11 @@ browser: $(VENV)/.ready-test  ## tests in a real Chromium
 
 bench: $(VENV)/.ready-test  ## measure every cost beside its target
 	$(BIN)/python -m benchmarks
+
+# In an environment of its own: the tools bring packages that nothing else here needs.
+graders:  ## mark right and wrong answers to every exercise with nbgrader and Otter-Grader (an hour)
+	@$(MAKE) --no-print-directory VENV=build/graders build/graders/.ready-graders
+	@build/graders/bin/python scripts/graders.py
 
 clean:  ## remove everything that make made, .venv too
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -33,6 +33,26 @@ TEMPLATE = """
 {%- endblock -%}
 """
 
+#: Lessons write these signs as they are, to be read also where nothing draws formulas; MathML is made of their TeX.
+SIGNS = str.maketrans(
+    {
+        "·": r"\cdot ",
+        "≤": r"\le ",
+        "≥": r"\ge ",
+        "≈": r"\approx ",
+        "←": r"\leftarrow ",
+        "∑": r"\sum ",
+        "\N{GREEK SMALL LETTER SIGMA}": r"\sigma ",
+        "‖": r"\Vert ",
+        "⌊": r"\lfloor ",
+        "⌋": r"\rfloor ",
+        "⟨": r"\langle ",
+        "⟩": r"\rangle ",
+        "\N{DOWN TACK}": r"\top ",
+        "…": r"\dots ",
+    }
+)
+
 
 class MathMLRenderer(IPythonRenderer):
     """nbconvert's Markdown, with formulas as MathML in place of TeX that a script would have to typeset."""
@@ -52,7 +72,7 @@ class MathMLRenderer(IPythonRenderer):
 
 def formula(body: str, display: str = "inline") -> str:
     """MathML of some TeX; latex2mathml leaves the backslash of a name with an underscore."""
-    return mathml(body, display=display).replace("\\_", "_")
+    return mathml(body.translate(SIGNS), display=display).replace("\\_", "_")
 
 
 def markdown_to_html(source: str) -> str:

@@ -19,7 +19,7 @@ LOCKS = ROOT / "locks"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 #: The extra that locks/lab.txt is for, and the extras that have a file for what they need beside it.
 LAB = "course"
-EXTRAS = ("dashboard", "demo", "docs", "release", "test")
+EXTRAS = ("dashboard", "demo", "docs", "graders", "release", "test")
 #: A requirement and the lines of hashes that belong to it.
 ENTRY = re.compile(r"^([A-Za-z0-9._-]+)==\S+.*\n(?: .*\n)*", re.MULTILINE)
 #: What hatchling imports to install the project as a link to its folder.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
-from shira_lab.course.pages.build import PREDICTION, PageApp, app_html, scripts_html
+from shira_lab.course.pages.build import PageApp, app_html, scripts_html
 from shira_lab.course.pages.stored import app_of_cell
 from shira_lab.course.questions import asked_in
 
@@ -30,9 +30,7 @@ def move(lesson: NotebookNode) -> None:
             data = output.get("data", {})
             if "shira-still" not in data.get("text/html", ""):
                 continue
-            text = data["text/plain"]
-            answer = next((one.answer for one in asked if text.startswith(f"{PREDICTION}: {one.question} (")), "")
-            app = app_of_cell(cell.source, text, answer)
+            app = app_of_cell(cell.source, data["text/plain"], asked)
             if app:
                 data["text/html"] = app_html(app)
                 apps.append(app)

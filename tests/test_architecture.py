@@ -23,9 +23,9 @@ MAX_LINES = 300
 # What there is to read may shrink: lower a number when it has. Only an example in a docstring may raise one.
 CEILINGS: dict[str, int] = {
     "files from config to saved file": 21,
-    "lines from config to saved file": 3158,
+    "lines from config to saved file": 3209,
     "files in a forward pass": 5,
-    "lines of the library's rooms": 8269,
+    "lines of the library's rooms": 8324,
 }
 
 every_module = pytest.mark.parametrize("module", FILES)

@@ -87,6 +87,13 @@ def test_no_cell_ended_in_an_error_or_a_warning(path: Path) -> None:
 
 
 @every_notebook
+def test_a_formula_can_be_read_where_nothing_draws_it(path: Path) -> None:
+    prose = "\n\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    found = re.findall(r"\\[A-Za-z]+", "".join(re.findall(r"\$+[^$]+\$+", prose)))
+    assert {*found} <= {rf"\{name}" for name in ("text", "min", "max", "ln", "log", "quad")}
+
+
+@every_notebook
 def test_a_lesson_keeps_its_promise_of_minutes(path: Path) -> None:
     promised = READING.search(read(path).cells[0].source)
     assert promised, "say in the first cell how long reading takes"

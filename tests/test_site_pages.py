@@ -126,5 +126,5 @@ def test_a_prediction_on_a_page_has_its_own_answer_also_while_others_wait(path: 
     lesson = prepared(nbformat.read(path, as_version=4), path.name)
     contents = [json.loads(unescape(found)) for found in re.findall(r'data-content="([^"]*)"', shown(lesson))]
     asked = [content for content in contents if content]
-    assert len(asked) == sum(cell.source.count("Prediction(\n") for cell in lesson.cells if cell.cell_type == "code")
+    assert len(asked) == sum(cell.source.count("= Prediction(") for cell in lesson.cells if cell.cell_type == "code")
     assert all(content["answer"] in content["options"] for content in asked)

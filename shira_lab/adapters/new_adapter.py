@@ -1,5 +1,6 @@
 """From a config to the adapter of one layer: its positions, chosen by the mask function or loaded, and its values."""
 
+import functools
 import warnings
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ from shira_lab.adapters.config import AdapterConfig, ShiraConfig
 from shira_lab.adapters.lora_config import STARTS_OF_FILES, LoraConfig
 from shira_lab.budget import check_budget
 from shira_lab.errors import ConfigError, MaskError
-from shira_lab.layers import LoraAdapter, ShiraAdapter
+from shira_lab.layers import Adapter, LoraAdapter, ShiraAdapter
 from shira_lab.masks import mask_positions, mask_types
 from shira_lab.masks.function import STATISTICS, accepted, calibrated_by
 from shira_lab.masks.positions import draw_seed, is_conv1d, layer_seed, shape_of, weight_of
@@ -61,7 +62,7 @@ def make_adapter(
     positions: Tensor | None,
     avoid: Tensor | None = None,
     autocast_adapter_dtype: bool = True,
-) -> ShiraAdapter | LoraAdapter:
+) -> Adapter:
     """The adapter that ``config`` gives the layer at ``path``, on the layer's device.
 
     Args:
@@ -83,24 +84,33 @@ def make_adapter(
         raise ConfigError(f"Layer '{path}' is on the meta device: it has no numbers to adapt. Load the weights first.")
     if weight.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
         raise ConfigError(f"Layer '{path}' has dtype {weight.dtype}; only floating-point weights can be adapted.")
-    r, shape = config.r_for(path), shape_of(base_layer)
     dtype = torch.promote_types(weight.dtype, torch.float32) if autocast_adapter_dtype else weight.dtype
-    if isinstance(config, LoraConfig):
-        lora = LoraAdapter(
-            r, shape, config.scaling_for(path), config.lora_dropout, config.init_lora_weights,
-            is_conv1d(base_layer), weight.device, dtype,
-        )  # fmt: skip
-        lora.scale = config.scale_for(path)
-        return lora
-    assert isinstance(config, ShiraConfig)
-    k = check_budget(r, shape, f"layer '{path}'")
-    if positions is None:
-        positions = draw_positions(path, base_layer, config, statistic, avoid)
-    positions = positions.to(weight.device)
-    values = torch.zeros(k) if config.init_weights else torch.randn(k)
-    shira = ShiraAdapter(r, shape, positions, values.to(weight.device, dtype), is_conv1d(base_layer))
-    shira.scale = config.scale_for(path)
-    return shira
+    if isinstance(config, ShiraConfig):
+        r, shape = config.r_for(path), shape_of(base_layer)
+        k = check_budget(r, shape, f"layer '{path}'")
+        if positions is None:
+            positions = draw_positions(path, base_layer, config, statistic, avoid)
+        positions = positions.to(weight.device)
+        values = torch.zeros(k) if config.init_weights else torch.randn(k)
+        made: Adapter = ShiraAdapter(r, shape, positions, values.to(weight.device, dtype), is_conv1d(base_layer))
+    else:
+        made = new_of_kind(config, path, base_layer, dtype)
+    made.scale = config.scale_for(path)
+    return made
+
+
+@functools.singledispatch
+def new_of_kind(config: AdapterConfig, path: str, base_layer: nn.Module, dtype: torch.dtype) -> Adapter:
+    """A new adapter without a mask for the layer at ``path``, on its device; each kind registers how it is made."""
+    raise NotImplementedError(type(config).__name__)
+
+
+@new_of_kind.register
+def _(config: LoraConfig, path: str, base_layer: nn.Module, dtype: torch.dtype) -> Adapter:
+    return LoraAdapter(
+        config.r_for(path), shape_of(base_layer), config.scaling_for(path), config.lora_dropout,
+        config.init_lora_weights, is_conv1d(base_layer), weight_of(base_layer).device, dtype,
+    )  # fmt: skip
 
 
 def draw_positions(

@@ -40,6 +40,7 @@ def load_adapters(asked: argparse.Namespace) -> tuple["PeftModel", list[str]]:
     Raises:
         ShiraError: when no base model is known or it cannot be loaded, or an adapter does not fit it.
     """
+    import shira_lab.training.ways  # noqa: F401, its adapters can be read from here on
     from shira_lab.adapters.model import PeftModel
     from shira_lab.models.hub import load_model
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from shira_lab.adapters.config import AdapterConfig, ShiraConfig
 from shira_lab.adapters.lora_config import LoraConfig
+from shira_lab.adapters.storage.save import in_words
 from shira_lab.analysis.interference import Interference, total
 from shira_lab.cli.adapters import add_arguments, load_adapters
 
@@ -46,12 +47,11 @@ _SHARED = ("shared entries", "of the smaller", "random masks", "cosine", "||A1^T
 
 
 def _facts(config: AdapterConfig, facts: "AdapterFacts") -> dict[str, str]:
-    kind = "SHiRA" if isinstance(config, ShiraConfig) else "LoRA"
     mask = f"{config.mask_type}, seed {config.random_seed}" if isinstance(config, ShiraConfig) else "-"
     alpha = f", lora_alpha={config.lora_alpha:g}" if isinstance(config, LoraConfig) else ""
     targets = config.target_modules
     return {
-        "method": f"{kind}, r={config.r}{alpha}",
+        "method": f"{in_words(config)[0]}, r={config.r}{alpha}",
         "mask": mask,
         "targets": targets if isinstance(targets, str) else " ".join(sorted(targets or ["default"])),
         "scale": f"{config.scale:g}" + (" and others by layer" if config.scale_pattern else ""),

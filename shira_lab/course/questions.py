@@ -1,7 +1,7 @@
 """The questions that the lessons ask before they show a result, read from the lessons themselves.
 
-A lesson's cell has ``Prediction(question, {option: why, ...})``; a later one has ``compare(...)``, whose stored output
-names the right option. So a lecture asks what the lessons ask, and gives the answer that was computed there.
+A lesson's cell has ``Prediction(question)``; a later one has ``compare(...)``, whose stored output names the right
+option. So a lecture asks what the lessons ask, and gives the answer that was computed there.
 """
 
 import ast
@@ -12,6 +12,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from shira_lab.course.lessons import lessons
+from shira_lab.course.reasons import reasons
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def questions(lesson: int) -> tuple[Question, ...]:
 
 def asked_in(notebook: NotebookNode) -> tuple[Question, ...]:
     """The same for a notebook; several questions may wait for their answers at once."""
-    asked: dict[str, tuple[str, dict[str, str]]] = {}
+    asked: dict[str, str] = {}
     found = []
     for cell in notebook.cells:
         if cell.cell_type != "code":
@@ -50,11 +51,11 @@ def asked_in(notebook: NotebookNode) -> tuple[Question, ...]:
         for node in ast.walk(ast.parse(cell.source)):
             match node:
                 case ast.Assign(
-                    targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id="Prediction"), args=[text, options])
+                    targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id="Prediction"), args=[text])
                 ):
-                    asked[name] = ast.literal_eval(text), ast.literal_eval(options)
+                    asked[name] = ast.literal_eval(text)
                 case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="compare")) if name in asked:
-                    question, whys = asked[name]
+                    whys = reasons(asked[name])
                     said = "".join(output.get("data", {}).get("text/plain", "") for output in cell.outputs)
-                    found += [Question(question, whys, right) for right in whys if f"The answer: {right}." in said]
+                    found += [Question(asked[name], whys, right) for right in whys if f"The answer: {right}." in said]
     return tuple(found)

@@ -1,6 +1,6 @@
 """A linear layer that carries adapters: which are active, which are merged.
 
-    y = x (W + S)^T + b + scaling * x A^T B^T        S: the active SHiRA adapters; A, B: the active LoRA adapters
+    y = x (W + S)^T + b + scaling * x A^T B^T        S: the active SHiRA adapters; A, B: LoRA's, or another update
 
 The base layer stays what it is. Its weight is W, bit for bit, until somebody asks for :meth:`AdapterLayer.merge`: what
 an active adapter adds is computed without writing to it; see :mod:`shira_lab.layers.product`.
@@ -14,11 +14,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from shira_lab.errors import AdapterError
-from shira_lab.layers.lora import LoraAdapter
-from shira_lab.layers.merging import Adapter, Mergeable
+from shira_lab.layers.merging import Mergeable
 from shira_lab.layers.moments import moments
 from shira_lab.layers.product import product
-from shira_lab.layers.shira import ShiraAdapter
+from shira_lab.layers.shira import Adapter, ShiraAdapter
 from shira_lab.layers.shira_weights import ShiraWeights
 from shira_lab.masks.positions import is_conv1d, shape_of
 
@@ -52,6 +51,7 @@ class AdapterLayer(Mergeable):
         """Take in a new adapter; it neither acts nor trains until :meth:`set_adapter`."""
         if isinstance(adapter, ShiraAdapter):
             adapter.share_positions(other for _, other in self.named_adapters() if isinstance(other, ShiraAdapter))
+        adapter.enter(self.base_weight)
         self.adapters[name] = adapter.requires_grad_(False).train(self.training)
         for part, module in _parts(adapter).items():
             if part not in self._modules:
@@ -112,7 +112,7 @@ class AdapterLayer(Mergeable):
         """Raise what :meth:`set_positions` would raise for ``k`` positions, and change nothing."""
         adapter = self.get_adapter(name)
         if not isinstance(adapter, ShiraAdapter):
-            raise AdapterError(f"Adapter '{name}' is a LoRA adapter; only SHiRA adapters have a mask.")
+            raise AdapterError(f"Adapter '{name}' is a {adapter.kind} adapter; only SHiRA adapters have a mask.")
         if k != adapter.positions.numel():
             raise AdapterError(
                 f"The new mask has {k:,} positions; adapter '{name}' has {adapter.positions.numel():,} values. "
@@ -132,7 +132,7 @@ class AdapterLayer(Mergeable):
         acting = [self.adapters[n] for n in names if n in self.adapters and n not in self.merged_adapters]
         output = product(self.base_layer, [a for a in acting if isinstance(a, ShiraAdapter)], x, *args, **kwargs)
         for adapter in acting:
-            if isinstance(adapter, LoraAdapter):
+            if isinstance(adapter, Adapter) and not isinstance(adapter, ShiraAdapter):
                 output = adapter.add_to(output, x)
         return output
 
@@ -167,7 +167,7 @@ class AdapterLayer(Mergeable):
         return {name: a.shira_indices for name, a in self.named_adapters() if isinstance(a, ShiraAdapter)}
 
     def get_delta_weight(self, adapter: str) -> Tensor:
-        """The dense update scaling * S or scaling * B A of this adapter, in the shape of the base weight."""
+        """The dense update of this adapter, such as scaling * S or scaling * B A, in the shape of the base weight."""
         return self.get_adapter(adapter).delta_weight()
 
     delta_weight = get_delta_weight
@@ -175,7 +175,7 @@ class AdapterLayer(Mergeable):
 
 def _parts(adapter: Adapter) -> dict[str, nn.Module]:
     """The modules that a layer has of this adapter."""
-    return {"shira": adapter} if isinstance(adapter, ShiraAdapter) else dict(adapter.named_children())
+    return {adapter.part: adapter} if adapter.part else dict(adapter.named_children())
 
 
 class _Here(threading.local):

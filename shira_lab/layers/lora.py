@@ -9,19 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from shira_lab.budget import Shape
-from shira_lab.layers.shira import Delta
+from shira_lab.layers.shira import Adapter
 
 
-class LoraAdapter(nn.Module):
+class LoraAdapter(Adapter):
     """The factors of one LoRA adapter.
 
     Attributes:
         lora_A: linear map in_features -> r.
         lora_B: linear map r -> out_features.
         initial_scaling: lora_alpha / r, or lora_alpha / sqrt(r) for rsLoRA.
-        scale: factor of the whole update, 1 in training.
         fan_in_fan_out: the base weight is stored as (in, out), so the delta is transposed to fit it.
     """
+
+    kind, part = "LoRA", ""
 
     def __init__(
         self,
@@ -38,7 +39,6 @@ class LoraAdapter(nn.Module):
         self.r = r
         self.shape = shape
         self.initial_scaling = initial_scaling
-        self.scale = 1.0
         self.fan_in_fan_out = fan_in_fan_out
         out_features, in_features = shape[::-1] if fan_in_fan_out else shape
         self.lora_dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
@@ -65,10 +65,6 @@ class LoraAdapter(nn.Module):
         """scaling * B A, dense, in the shape of the base weight as it is stored."""
         product = self.lora_B.weight @ self.lora_A.weight * self.scaling
         return product.t() if self.fan_in_fan_out else product
-
-    def delta(self) -> Delta:
-        """What merging adds to the weight: all of it."""
-        return Delta(self.delta_weight().detach(), None, 1.0)
 
     def add_to(self, output: Tensor, x: Tensor) -> Tensor:
         """output + scaling * B A dropout(x), shapes (..., out_features) and (..., in_features)."""

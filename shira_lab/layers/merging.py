@@ -14,11 +14,8 @@ from torch import Tensor, nn
 
 from shira_lab.errors import AdapterError
 from shira_lab.layers.deltas import Overlay, entries_with
-from shira_lab.layers.lora import LoraAdapter
-from shira_lab.layers.shira import Delta, ShiraAdapter, plus, version_of
+from shira_lab.layers.shira import Adapter, Delta, plus, version_of
 from shira_lab.masks.positions import weight_of
-
-Adapter = ShiraAdapter | LoraAdapter
 
 
 class Mergeable(nn.Module):
@@ -58,7 +55,7 @@ class Mergeable(nn.Module):
         if name not in self.adapters:
             raise AdapterError(f"This layer has no adapter '{name}'; it has {list(self.adapters)}.")
         adapter = self.adapters[name]
-        assert isinstance(adapter, ShiraAdapter | LoraAdapter)
+        assert isinstance(adapter, Adapter)
         return adapter
 
     @property

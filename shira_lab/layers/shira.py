@@ -5,7 +5,7 @@
 How it acts and how it trains is said in :mod:`shira_lab.layers.product`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,32 +48,63 @@ def version_of(tensor: Tensor) -> int:
     return -1 if tensor.is_inference() else tensor._version
 
 
-class ShiraAdapter(nn.Module):
+class Adapter(nn.Module):
+    """What a layer can carry beside its weight; here as a dense update, ``delta_weight``, in the weight's shape.
+
+    Attributes:
+        kind: what people call the method.
+        part: the module of the layer that holds its adapters of this kind; "": one for each child of the adapter.
+        r, shape: size of the adapter, and shape of the weight as it is stored.
+        scale: factor of the whole update, 1 in training; any value at inference (paper, section 3).
+    """
+
+    kind: str
+    part = "way"
+    r: int
+    shape: Shape
+    scale = 1.0
+
+    def enter(self, base_weight: Callable[[], Tensor]) -> None:
+        """Called by the layer that takes the adapter in, with a function for its weight without any adapter."""
+
+    @property
+    def scaling(self) -> float:
+        """The factor of the update."""
+        return self.scale
+
+    def delta_weight(self) -> Tensor:
+        """scaling * update, dense, in the shape of the base weight as it is stored; differentiable."""
+        raise NotImplementedError
+
+    def delta(self) -> Delta:
+        """What merging adds to the weight: all of it."""
+        return Delta(self.delta_weight().detach(), None, 1.0)
+
+    def add_to(self, output: Tensor, x: Tensor) -> Tensor:
+        """output (..., out_features) with the update's part for x (..., in_features)."""
+        raise NotImplementedError
+
+
+class ShiraAdapter(Adapter):
     """The values and positions of one SHiRA adapter.
 
     Attributes:
         shira_weight: (k,) the trained values, in the order of ``positions``.
         positions: (k,) int64, sorted flat positions in the weight as it is stored.
-        scale: factor of the delta, 1 in training; any value at inference (paper, section 3).
         fan_in_fan_out: the weight is stored as (in, out).
     """
 
+    kind, part = "SHiRA", "shira"
     positions: Tensor
 
     def __init__(self, r: int, shape: Shape, positions: Tensor, values: Tensor, fan_in_fan_out: bool) -> None:
         super().__init__()
         self.r = r
         self.shape = shape
-        self.scale = 1.0
         self.fan_in_fan_out = fan_in_fan_out
         self.shira_weight = nn.Parameter(values)
         self.register_buffer("positions", positions)
         self._pattern: Pattern | None = None
-
-    @property
-    def scaling(self) -> float:
-        """The factor of S: ``scale``, as PEFT's SHiRA has it."""
-        return self.scale
 
     @property
     def shira_indices(self) -> Tensor:

@@ -8,14 +8,16 @@ from torch import Tensor
 
 from shira_lab.adapters.model import PeftModel
 from shira_lab.analysis.rank import random_delta
-from shira_lab.layers import AdapterLayer, LoraAdapter, ShiraAdapter
+from shira_lab.layers import Adapter, AdapterLayer, ShiraAdapter
 from shira_lab.training.methods import Trainable
+from shira_lab.training.ways import Way
 
 
-def random_update(adapter: ShiraAdapter | LoraAdapter, seed: int = 0) -> Tensor:
+def random_update(adapter: Adapter, seed: int = 0) -> Tensor:
     """The (m, n) update of ``adapter`` with independent normal values in place of its own; float32, on the CPU.
 
-    SHiRA: S with a value at each of its positions. LoRA: B A with a value in each entry of B (m, r) and A (r, n).
+    SHiRA: S with a value at each of its positions. LoRA: B A with a value in each entry of B (m, r) and A (r, n). Other
+    ways: what they make of such parameters.
 
     >>> trained = ShiraAdapter(1, (2, 3), torch.tensor([0, 4]), torch.ones(2), fan_in_fan_out=False)
     >>> random_update(trained).nonzero().tolist()
@@ -23,6 +25,8 @@ def random_update(adapter: ShiraAdapter | LoraAdapter, seed: int = 0) -> Tensor:
     """
     if isinstance(adapter, ShiraAdapter):
         return random_delta(adapter.positions.cpu(), adapter.shape, seed).float()
+    if isinstance(adapter, Way):
+        return adapter.random_update(seed)
     m, n = adapter.shape
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(m, adapter.r, generator=generator) @ torch.randn(adapter.r, n, generator=generator)

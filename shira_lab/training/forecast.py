@@ -18,7 +18,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from shira_lab.adapters.default_targets import DEFAULT_TARGETS
 from shira_lab.adapters.targets import find_targets
 from shira_lab.analysis.costs import ADAMW, FLOAT32, GRADIENT, SHIRA_PLACE, in_units
-from shira_lab.budget import Shape, num_params
+from shira_lab.budget import Shape
 from shira_lab.errors import ShiraError
 from shira_lab.masks.positions import shape_of
 from shira_lab.models.architectures.activations import bytes_per_token
@@ -26,11 +26,12 @@ from shira_lab.models.hub import EMBEDDED
 from shira_lab.training.data import Row
 from shira_lab.training.evaluate import rows_at_once
 from shira_lab.training.machine import free, resident
-from shira_lab.training.methods import adapter_config
+from shira_lab.training.methods import adapter_config, adapter_parameters
 from shira_lab.training.parts import processes_for, processes_here, texts_at_once
 from shira_lab.training.probe import watched
 from shira_lab.training.settings import Settings
 from shira_lab.training.stories import Stories
+from shira_lab.training.ways import WAYS
 
 LOOKED_AT = 64  # rows, for the longest
 LOSS_COPIES = 3  # of a batch's logits: themselves, their logarithms, and the gradient
@@ -171,13 +172,15 @@ def _trained(model: PreTrainedModel, settings: Settings, shapes: Sequence[Shape]
         count = sum(parameter.numel() for parameter in model.parameters())
         each = FLOAT32
     else:
-        count = sum(num_params(settings.r, shape) for shape in shapes)
+        count = adapter_parameters(settings, shapes)
         each = FLOAT32 + (SHIRA_PLACE + FLOAT32 if settings.method == "shira" else 0)
     names = {"trained": each, "gradients": GRADIENT, "optimizer": ADAMW, "kept aside": FLOAT32}
     parts = {name: count * width for name, width in names.items()}
     if settings.method == "shira" and settings.mask_moves != "never":
         dense = 5 if settings.mask_moves == "learned" else 1  # the gradients; scores, trial values and moments
         parts["moving mask"] = FLOAT32 * dense * sum(m * n for m, n in shapes)
+    if settings.method in WAYS:  # each keeps its update, and what that was made of, for the backward pass
+        parts["dense updates"] = FLOAT32 * 2 * sum(m * n for m, n in shapes)
     return parts
 
 

@@ -1,4 +1,4 @@
-"""Three ways to fine-tune a model: SHiRA, LoRA, or all of its weights. Here a model is made ready for one of them."""
+"""SHiRA, LoRA, the other ways, or all of the weights: here a model is made ready for one of them."""
 
 import copy
 from collections.abc import Iterable, Iterator
@@ -13,33 +13,38 @@ from shira_lab.adapters.config import AdapterConfig, ShiraConfig
 from shira_lab.adapters.lora_config import LoraConfig
 from shira_lab.adapters.model import PeftModel, get_peft_model
 from shira_lab.adapters.targets import find_targets
+from shira_lab.budget import Shape, num_params
 from shira_lab.errors import AdapterError
 from shira_lab.layers import AdapterLayer
 from shira_lab.masks.calibration import calibrate
 from shira_lab.masks.function import calibrated_by
-from shira_lab.training.settings import Method, Settings
+from shira_lab.training.settings import Settings
 from shira_lab.training.threads import SMALL
+from shira_lab.training.ways import WAYS, WayConfig
 
 #: Peak learning rates for the embedded model, from a grid with r = 8 on all linear layers: SHiRA (magnitude) over 0.02
 #: to 0.2, LoRA over 0.003 to 0.1, full over 0.001 to 0.01, where 0.003 and 0.01 tie. Larger models want smaller ones.
-LEARNING_RATES: dict[Method, float] = {"shira": 1e-1, "lora": 3e-2, "full": 3e-3}
+#: Another way has its own there, and on larger models that of its kin.
+LEARNING_RATES = {"shira": 1e-1, "lora": 3e-2, "full": 3e-3}
 
 #: The same for models between :data:`SMALL` and :data:`LARGE`: of the grid in ``scripts/compare_real.py``, the rate
 #: below the best. The best, 0.03 for SHiRA and 0.01 for LoRA, were so in runs of 24 steps, at 0.03 much English was
 #: forgotten, and 0.1 was too much. A run is usually longer.
-MEDIUM_LEARNING_RATES: dict[Method, float] = {"shira": 1e-2, "lora": 3e-3, "full": 2e-5}
+MEDIUM_LEARNING_RATES = {"shira": 1e-2, "lora": 3e-3, "full": 2e-5}
 
 #: The same for larger models: SHiRA's and LoRA's from the paper's runs on language models of 7 billion parameters
 #: (section 5.2), and what full fine-tuning is usually given.
-LARGE_LEARNING_RATES: dict[Method, float] = {"shira": 5e-4, "lora": 2e-4, "full": 2e-5}
+LARGE_LEARNING_RATES = {"shira": 5e-4, "lora": 2e-4, "full": 2e-5}
 LARGE = 500_000_000  # parameters of a model
 
 Trainable: TypeAlias = PeftModel | PreTrainedModel
 
 
-def suitable_learning_rate(method: Method, model: PreTrainedModel) -> float:
+def suitable_learning_rate(method: str, model: PreTrainedModel) -> float:
     """The peak learning rate that a run takes when it is given none."""
     size = sum(parameter.numel() for parameter in model.parameters())
+    if method in WAYS:
+        return WAYS[method].learning_rate if size < SMALL else suitable_learning_rate(WAYS[method].kin, model)
     rates = LEARNING_RATES if size < SMALL else MEDIUM_LEARNING_RATES if size < LARGE else LARGE_LEARNING_RATES
     return rates[method]
 
@@ -102,7 +107,15 @@ def adapter_config(settings: Settings) -> AdapterConfig:
     }
     if settings.method == "shira":
         return ShiraConfig(mask_type=settings.mask_type, random_seed=settings.seed, **common)
+    if settings.method in WAYS:
+        return WayConfig(way=settings.method, random_seed=settings.seed or 0, **common)
     return LoraConfig(lora_alpha=settings.r, **common)
+
+
+def adapter_parameters(settings: Settings, shapes: Iterable[Shape]) -> int:
+    """How many parameters the adapter of ``settings`` has on weights of these shapes."""
+    count = WAYS[settings.method].parameters_for if settings.method in WAYS else num_params
+    return sum(count(settings.r, shape) for shape in shapes)
 
 
 def hyperparameters(settings: Settings) -> str:
@@ -114,7 +127,8 @@ def hyperparameters(settings: Settings) -> str:
     if isinstance(config, LoraConfig):
         scaling = config.lora_alpha / config.r
         return f"lora_alpha {config.lora_alpha:g} (scaling {scaling:g}), A starts Kaiming-uniform and B at zero, {rate}"
-    return f"scaling {config.scale:g}, values start at zero, {rate}"
+    start = WAYS[config.way].start if isinstance(config, WayConfig) else "values start at zero"
+    return f"scaling {config.scale:g}, {start}, {rate}"
 
 
 def trained_layers(trained: Trainable, settings: Settings) -> list[str]:

@@ -14,12 +14,18 @@ from typing import Any, Literal, get_args, get_origin
 from shira_lab.errors import ConfigError
 from shira_lab.masks import mask_types
 from shira_lab.masks.calibration import Reduction
+from shira_lab.training.ways import WAYS
 
-Method = Literal["shira", "lora", "full"]
 Moves = Literal["never", "rigl", "spiel", "random", "learned"]
 Drop = Literal["value", "value_gradient"]
+METHOD_NAMES = {"shira": "SHiRA", "lora": "LoRA", "full": "full"}
 MOVE_NAMES: dict[Moves, str] = {"rigl": "RigL", "spiel": "SpIEL", "random": "random growth", "learned": "learned"}
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 2e-2, 3e-2, 5e-2, 1e-1)
+
+
+def methods() -> dict[str, str]:
+    """How a model can be trained, and what people call it: what the paper compares, and the ways that there are now."""
+    return METHOD_NAMES | {name: way.kind for name, way in WAYS.items()}
 
 
 @dataclass(frozen=True)
@@ -112,9 +118,10 @@ class Settings:
     model: str = field(default="embedded", metadata=about(
         "a model: embedded, smollm2-135m, a folder, a GGUF file, or a name on the hub", lab="control",
         menu=tuple((name, name) for name in ("embedded", "smollm2-135m", "facebook/opt-125m"))))
-    method: Method = field(default="shira", metadata=about(
-        "how to train; full is all weights of the model", lab="control",
-        menu=(("SHiRA", "shira"), ("LoRA", "lora"), ("full fine-tuning", "full"))))
+    method: str = field(default="shira", metadata=about(
+        "how to train; full is all weights of the model, and the others are in shira_lab.training.ways",
+        names=lambda: tuple(methods()), lab="control",
+        menu=tuple((label, name) for name, label in (methods() | {"full": "full fine-tuning"}).items())))
     mask_type: str = field(default="magnitude", metadata=about(
         "SHiRA's mask: which entries train", option="--mask", names=mask_types, lab="control"))
     calibration_samples: int = field(default=32, metadata=about(
@@ -170,6 +177,8 @@ class Settings:
     def __post_init__(self) -> None:
         for name, known in settings_of(type(self)).items():
             known.check(getattr(self, name))
+        if self.method not in methods():
+            raise ConfigError(f"`method` should be one of {', '.join(methods())}; got {self.method!r}.")
         rate = self.learning_rate
         if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e3):
             raise ConfigError(f"`learning_rate` should be None or a positive number; got {rate!r}.")
@@ -192,8 +201,8 @@ class Settings:
     def label(self) -> str:
         """A short name for legends: "SHiRA magnitude, r=8", "SHiRA random, RigL, r=8", "LoRA, r=8" or "full"."""
         moves = "" if self.mask_moves == "never" else f", {MOVE_NAMES[self.mask_moves]}"
-        names = {"shira": f"SHiRA {self.mask_type}{moves}, r={self.r}", "lora": f"LoRA, r={self.r}", "full": "full"}
-        return names[self.method]
+        mask = f" {self.mask_type}{moves}" if self.method == "shira" else ""
+        return methods()[self.method] + mask + ("" if self.method == "full" else f", r={self.r}")
 
 
 Settings.__doc__ = f"{inspect.getdoc(Settings)}\n\nArgs:\n" + "\n".join(

@@ -4,6 +4,7 @@ from statistics import fmean
 
 from shira_lab.training.history import History, RankPoint
 from shira_lab.training.methods import hyperparameters
+from shira_lab.training.ways import WAYS
 
 
 def summary(history: History, saved_bytes: int) -> list[tuple[str, str]]:
@@ -25,7 +26,8 @@ def summary(history: History, saved_bytes: int) -> list[tuple[str, str]]:
     if settings.method != "full":
         targets = settings.target_modules
         rows.insert(3, ("layers", " ".join(targets) if isinstance(targets, tuple) else f"{targets}"))
-        rows.append(("budget", f"r(m + n) numbers for an (m, n) weight, r = {settings.r}"))
+        law = WAYS[settings.method].law if settings.method in WAYS else "r(m + n)"
+        rows.append(("budget", f"{law} numbers for an (m, n) weight, r = {settings.r}"))
     if history.evals:
         first, last = history.evals[0], history.evals[-1]
         rows.append(("held-out loss", f"{first.loss:.3f} before, {last.loss:.3f} after (nats per token)"))

@@ -108,8 +108,8 @@ def _move(control: ElementHandle) -> None:
     """Another value, by the keyboard for what has one: the next option, a step up, the other state."""
     kind = control.evaluate("node => node.type")
     if kind == "select-one":
-        options, chosen = control.query_selector_all("option"), control.evaluate("node => node.selectedIndex")
-        control.select_option(index=(chosen + 1) % len(options))
+        last = control.evaluate("node => node.selectedIndex == node.options.length - 1")
+        control.press("ArrowUp" if last else "ArrowDown")
     elif kind == "checkbox":
         control.click()
     else:

@@ -91,6 +91,21 @@ def test_while_the_kernel_lives_its_view_is_shown_and_the_still_is_not(kept: Kep
         expect(kept.still(name)).to_be_hidden()
 
 
+def test_plain_keys_in_an_app_are_its_own_and_those_with_ctrl_are_jupyterlabs(kept: Kept) -> None:
+    menu, cells = kept.cell("explorer").locator("select").first, kept.lesson.cells.count()
+    menu.focus()
+    for key in ("ArrowDown", "m", "b", "d", "d"):
+        kept.lesson.page.keyboard.press(key)
+    expect(menu).to_have_value("magnitude")
+    kept.cell("question").get_by_label("few").press("m")
+    expect(kept.lesson.cells).to_have_count(cells)
+    menu.select_option("random")
+    before = kept.path.read_text()
+    menu.press("Control+s")
+    while kept.path.read_text() in ("", before):
+        kept.lesson.page.wait_for_timeout(200)
+
+
 def test_an_answer_waits_for_the_commit_and_then_says_why_while_all_cells_have_run(kept: Kept) -> None:
     question, answer = kept.cell("question"), kept.cell("answer")
     expect(answer.locator("summary:visible")).to_contain_text("The answer waits for your prediction.")

@@ -97,6 +97,12 @@ def in_rounds(one: Any, two: Any, rounds: int, clock: Any, warm: bool = True, mi
     return middle([seconds(one, clock) / seconds(two, clock) for _ in range(rounds)])
 
 
+def once_more_at_the_end(one: Any, two: Any, rounds: int, clock: Any) -> float:
+    """In rounds, whose ratios are then forgotten."""
+    in_rounds(one, two, rounds, clock)
+    return seconds(one, clock) / seconds(two, clock)
+
+
 HINTS: list[tuple[str, Callable[..., Any], str]] = [
     ("input_norms", leaves_its_hook, "The hook stays on the layer, and would look at every later pass"),
     ("input_norms", with_graph, "Your answer still hangs on the graph of the forward passes"),
@@ -148,6 +154,8 @@ HINTS: list[tuple[str, Callable[..., Any], str]] = [
     ),
     ("fair_ratio", one_call_each, "`one` is called 1 times for 20 rounds: measure both in each round"),
     ("fair_ratio", lambda *given: in_rounds(*given, warm=False, middle=statistics.fmean), "Call each once before you"),
+    ("fair_ratio", lambda *given: in_rounds(*given, warm=False), "Call each once before you"),
+    ("fair_ratio", once_more_at_the_end, "a median does not: take that of all rounds."),
     ("fair_ratio", all_of_one_first, "on a machine which becomes slower while it gets hot."),
     (
         "fair_ratio",

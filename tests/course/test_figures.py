@@ -189,6 +189,12 @@ def test_a_logarithmic_chart_has_a_power_of_ten_at_each_tick_and_keeps_what_is_t
     assert all(f">1e{power}</text>" in chart.svg() for power in range(-2, 3))
 
 
+def test_the_title_of_a_chart_begins_right_of_the_name_of_its_vertical_axis() -> None:
+    drawn = Chart("t", "x", "a name as long as the chart is high, or so", 2, []).svg()
+    title, name = re.search(r'<text x="(\d+)" y="16"', drawn), re.search(r"translate\((\d+) \d+\) rotate", drawn)
+    assert title and name and int(title[1]) > int(name[1]) + 12
+
+
 @pytest.mark.parametrize("figure", [loss_figure(a_run()), rank_figure(a_run()), training_figure(a_run())])
 def test_axes_have_titles_and_units(figure: object) -> None:
     titles = [axis.title.text for axis in (*figure.select_xaxes(), *figure.select_yaxes())]

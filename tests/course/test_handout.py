@@ -1,6 +1,7 @@
 """A handout keeps solutions back, is whole or not there, and its tests tell right answers from wrong ones."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ from shira_lab.cli import main
 from shira_lab.course.exercises import EXERCISES, Exercise, mine_or_solution, shown, solution
 from shira_lab.course.exercises.build.beside import Beside
 from shira_lab.course.exercises.exercise import _MARKED
+from shira_lab.course.handout.grade import grade_one
 from shira_lab.course.handout.lesson import find_lessons
 from shira_lab.course.handout.marking import hidden, visible
 from shira_lab.course.handout.points import points_of
 from shira_lab.errors import ConfigError, ShiraError
 
 SEED = 7
+#: What nbgrader and Otter-Grader take out of a sheet before they release it.
+SOLUTIONS = re.compile(r"#+ BEGIN SOLUTION.*?#+ END SOLUTION", re.DOTALL)
 LESSONS = find_lessons(["all"])
 every_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
 every_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
@@ -51,10 +55,44 @@ def handouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@every_exercise
-def test_the_solution_passes_both_tests_and_the_stub_neither(exercise: Exercise) -> None:
-    assert earned(made(exercise.answer, exercise)) == (True, True)
-    assert earned(made(exercise.stub, exercise)) == (False, False)
+def outcomes(path: Path, with_solutions: bool) -> list[bool]:
+    """Whether each test of a sheet passes, its cells run in order as nbgrader and Otter-Grader run them."""
+    names, passed = {"__name__": "sheet"}, list[bool]()
+    for cell in nbformat.read(path, as_version=4).cells:
+        code = cell.source if with_solutions else SOLUTIONS.sub("", cell.source)
+        if cell.cell_type != "code" or code.startswith("check("):
+            continue
+        try:
+            exec(code, names)
+            passed += [True] * ("handout.marking" in code)
+        except AssertionError:
+            passed.append(False)
+    return passed
+
+
+@every_lesson
+def test_a_sheet_with_solutions_passes_all_of_its_tests(lesson: Any, handouts: Path) -> None:
+    path = handouts / "nbgrader" / "source" / lesson.name / lesson.path.name
+    assert outcomes(path, with_solutions=True) == [True, True] * len(lesson.tasks)
+
+
+@every_lesson
+def test_a_sheet_with_stubs_passes_none_of_its_tests(lesson: Any, handouts: Path) -> None:
+    path = handouts / "otter" / "otter" / lesson.name / lesson.path.name
+    assert outcomes(path, with_solutions=False) == [False, False] * len(lesson.tasks)
+
+
+@pytest.mark.parametrize("name", ["ShiraLinear", "SparseWeightGrad", "LoraLinear"])
+def test_a_class_without_a_method_gets_nothing_and_stops_no_test(name: str) -> None:
+    head = EXERCISES[name].stub.splitlines()[0]
+    assert earned(made(f"{head}\n    pass", EXERCISES[name])) == (False, False)
+
+
+@pytest.mark.parametrize("name", ["compare_seeds", "own_masks", "fair_ratio", "inject"])
+def test_an_answer_with_one_line_of_the_stub_gets_less_than_all(name: str) -> None:
+    """A sample; `make graders` hands in all of them."""
+    nearly = [earned(made(code, EXERCISES[name])) for code in EXERCISES[name].nearly]
+    assert nearly and (True, True) not in nearly
 
 
 def test_an_answer_that_is_right_but_breaks_a_promise_gets_the_hidden_points_alone() -> None:
@@ -202,6 +240,21 @@ def test_a_lesson_goes_on_with_a_solution_that_it_does_not_show(
     assert earned(taken)[0]
     page = Beside((taken, stub))
     assert "weight.put" not in repr(page) + page._repr_html_()
+
+
+def test_an_answer_that_never_ends_costs_its_own_points_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a kernel, as all hand-ins are marked: beside answers that are right or missing."""
+    monkeypatch.setattr("shira_lab.course.handout.grade.TEST_SECONDS", 2)
+    endless = "def rank_bound(mask):\n    print('looking')\n    while True:\n        pass"
+    right = EXERCISES["repaired_magnitude"].answer.replace("    mask =", "    print('[')\n    mask =")
+    codes = ["import torch", endless, right, "1 / 0"]
+    sheet = nbformat.v4.new_notebook(cells=[*map(nbformat.v4.new_code_cell, codes), nbformat.v4.new_raw_cell("1")])
+    nbformat.write(sheet, tmp_path / "ada.ipynb")
+    marks = grade_one(
+        tmp_path / "ada.ipynb", {"rank_bound": (1, 1), "repaired_magnitude": (4, 2), "full_rank": (1, 1)}, 7
+    )
+    assert marks.points == {"rank_bound": 0, "repaired_magnitude": 6, "full_rank": 0}
+    assert marks.said == {"rank_bound": "did not end within 2 seconds.", "full_rank": "full_rank is missing."}
 
 
 def test_a_damaged_sheet_gets_no_points_and_ends_nothing(

@@ -18,6 +18,7 @@ from shira_lab.course.pages.mask_data import levels
 from shira_lab.course.pages.positions_data import MAX_R
 from shira_lab.course.pages.rank_data import SHAPES, _factors, _magnitudes
 from shira_lab.course.pages.stored import app_of_cell
+from shira_lab.course.questions import questions
 from shira_lab.course.widgets import MaskExplorer, RankExplorer
 from shira_lab.course.widgets.model_masks import ModelMasks
 from shira_lab.errors import StorageError
@@ -125,7 +126,7 @@ def stored() -> list[tuple[str, str, str]]:
 
 def test_every_stored_app_is_known_or_needs_a_kernel() -> None:
     masks = ("full_rank", "drawn", "band", "my_always_full_rank", "with_diagonal")
-    kernel = (*masks, "UpdateView", "FilmView")
+    kernel = (*masks, "UpdateView", "FilmView", "MergeAndUndo", "CountAndClock")
     for lesson, source, text in stored():
         if text.startswith(("The answer: ", f"{PREDICTION}: ")):
             continue
@@ -137,14 +138,16 @@ def test_every_stored_app_is_known_or_needs_a_kernel() -> None:
 
 
 def test_every_prediction_has_its_question_its_options_and_the_reasons() -> None:
-    asked = [(source, text) for _, source, text in stored() if text.startswith(f"{PREDICTION}: ")]
-    assert asked
-    for source, text in asked:
+    shown = [(source, text) for _, source, text in stored() if text.startswith(f"{PREDICTION}: ")]
+    asked = [question for number, _ in enumerate(lessons(), 1) for question in questions(number)]
+    assert len(shown) == len(asked)
+    answers = {question.question: question.answer for question in asked}
+    for source, text in shown:
         options = text.rpartition(" (")[2].removesuffix(")").split(" / ")
-        app = app_of_cell(source, text, answer=options[0])
+        app = app_of_cell(source, text, asked)
         assert app is not None and list(app.content["options"]) == options
         assert text.startswith(f"{PREDICTION}: {app.content['question']} (")
-        assert json.loads(json.dumps(app.content))["answer"] == options[0]
+        assert json.loads(json.dumps(app.content))["answer"] == answers[app.content["question"]]
 
 
 def test_the_apps_are_classes_of_the_course() -> None:

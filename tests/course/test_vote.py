@@ -60,6 +60,6 @@ def test_what_is_no_question_is_refused(vote: Vote) -> None:
 def test_every_prediction_of_every_lesson_can_be_put_to_the_vote() -> None:
     for number, path in enumerate(lessons(), 1):
         cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-        asked = sum(source.count("Prediction(\n") for source in cells)
+        asked = sum(source.count("= Prediction(") for source in cells)
         assert len(questions(number)) == asked
         assert all(question.answer in question.options for question in questions(number))

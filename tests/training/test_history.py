@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from shira_lab.errors import ConfigError, StorageError
 from shira_lab.training.history import EvalPoint, History, PicturePoint, RankPoint, SamplePoint, StepPoint, SwapPoint
 from shira_lab.training.settings import Settings
+from shira_lab.training.ways import WAYS
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 steps = st.integers(0, 10**6)
@@ -90,7 +91,7 @@ def test_a_run_has_a_name_for_legends(method: str, label: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("method", "dora", "`method` should be one of shira, lora, full; got 'dora'."),
+        ("method", "vera", f"`method` should be one of shira, lora, full, {', '.join(WAYS)}; got 'vera'."),
         ("steps", 0, "`steps` should be a positive integer; got 0."),
         ("batch_size", 2.5, "`batch_size` should be a positive integer; got 2.5."),
         ("r", True, "`r` should be a positive integer; got True."),

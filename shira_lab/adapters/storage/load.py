@@ -13,9 +13,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from shira_lab.adapters.config import AdapterConfig
+from shira_lab.adapters.config import AdapterConfig, ShiraConfig
 from shira_lab.adapters.lora_config import LoraConfig
 from shira_lab.adapters.modules_to_save import find_modules_to_save, with_task_head
+from shira_lab.adapters.new_adapter import new_of_kind
 from shira_lab.adapters.storage.compact import unpack
 from shira_lab.adapters.storage.files import COMPACT_NAME, PICKLE_NAME, find_files, read_bytes
 from shira_lab.adapters.storage.save import COMPILED, PREFIX
@@ -120,6 +121,10 @@ def check_tensors(
                 raise StorageError(f"{source}: tensor '{key}' holds a position twice.")
             found[f"{path}.shira_weight"] = found[f"{path}.shira_weight"][order]
         positions[path] = flat
+    for key in [key for key in found if key.endswith(".positions")]:  # of a way, which is kept as it is
+        m, n = shapes[key.removesuffix(".positions")]
+        if not _rises(found[key]) or not 0 <= int(found[key][0]) <= int(found[key][-1]) < m * n:
+            raise StorageError(f"{source}: tensor '{key}' should hold sorted positions in a weight of shape {(m, n)}.")
     return LoadedAdapter(positions, found)
 
 
@@ -201,6 +206,9 @@ def _expected_tensors(model: nn.Module, targets: dict[str, nn.Module], config: A
             out_features, in_features = shape[::-1] if is_conv1d(layer) else shape
             expected[f"{path}.lora_A.weight"] = Expected((r, in_features), torch.float32)
             expected[f"{path}.lora_B.weight"] = Expected((out_features, r), torch.float32)
+        elif not isinstance(config, ShiraConfig):
+            state = new_of_kind(config, path, layer, torch.float32).state_dict()
+            expected |= {f"{path}.{key}": Expected(tuple(value.shape), value.dtype) for key, value in state.items()}
         else:
             k = check_budget(r, shape, f"layer '{path}'")
             expected[f"{path}.shira_weight"] = Expected((k,), torch.float32)

@@ -5,6 +5,7 @@ the new one; :mod:`shira_lab.adapters.storage.files` says how. The card is ``REA
 for the hub. Whoever trained the adapter writes the rest into it; only a card without such a text is written anew.
 """
 
+import functools
 import json
 import re
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from shira_lab.adapters.storage.files import (
     write_folder,
     writing,
 )
+from shira_lab.adapters.tasks import PeftType
 from shira_lab.adapters.tuner import AdapterModel
 from shira_lab.errors import ShiraError, StorageError
 from shira_lab.layers import ShiraAdapter
@@ -151,18 +153,29 @@ def _check_same_kind(folder: Path, config: AdapterConfig) -> None:
         )
 
 
+@functools.singledispatch
+def in_words(config: AdapterConfig) -> tuple[str, str, str]:
+    """What people call the method, a sentence on it, and its settings beside r; each kind registers its own."""
+    raise NotImplementedError(type(config).__name__)
+
+
+@in_words.register
+def _(config: ShiraConfig) -> tuple[str, str, str]:
+    sentence = "A sparse high rank adapter (arXiv 2406.13175): r(m + n) entries of each target's (m, n) weight."
+    return "SHiRA", sentence, f"mask: {config.mask_type}"
+
+
+@in_words.register
+def _(config: LoraConfig) -> tuple[str, str, str]:
+    sentence = "A low rank adapter (arXiv 2106.09685): two factors of rank r beside each target's weight."
+    return "LoRA", sentence, f"lora_alpha: {config.lora_alpha:g}"
+
+
 def _card(config: AdapterConfig, file: str) -> str:
     """The text for an adapter with this config and this name of the file with its tensors."""
-    base, targets, name, method = config.base_model_name_or_path, config.target_modules, "", ""
-    settings = f"r: {config.r}"
-    if isinstance(config, ShiraConfig):
-        name, settings = "SHiRA", f"{settings}, mask: {config.mask_type}"
-        method = "A sparse high rank adapter (arXiv 2406.13175): r(m + n) entries of each target's (m, n) weight."
-    if isinstance(config, LoraConfig):
-        name, settings = "LoRA", f"{settings}, lora_alpha: {config.lora_alpha:g}"
-        method = "A low rank adapter (arXiv 2106.09685): two factors of rank r beside each target's weight."
+    base, targets, (name, method, settings) = config.base_model_name_or_path, config.target_modules, in_words(config)
     head: dict[str, Any] = {"base_model": base} if base else {}
-    head["library_name"] = "shira_lab" if file == COMPACT_NAME else "peft"
+    head["library_name"] = "peft" if file != COMPACT_NAME and config.peft_type in list(PeftType) else "shira_lab"
     if config.task_type == "CAUSAL_LM":
         head["pipeline_tag"] = "text-generation"
     head["tags"] = ([f"base_model:adapter:{base}"] if base else []) + [name.lower()]
@@ -172,7 +185,7 @@ def _card(config: AdapterConfig, file: str) -> str:
         method=method,
         targets=targets if isinstance(targets, str) else ", ".join(sorted(targets or ["those of its architecture"])),
         saved=", ".join(config.modules_to_save or ["nothing"]),
-        settings=settings,
+        settings=f"r: {config.r}, {settings}",
     )
 
 

@@ -11,18 +11,18 @@ from typing import Any
 from shira_lab.course.masks.running import REDUCTION_NAMES
 from shira_lab.masks.calibration import Reduction
 from shira_lab.training.history import Status
-from shira_lab.training.settings import MOVE_NAMES, Method, Moves, Settings
+from shira_lab.training.settings import MOVE_NAMES, Moves, Settings, methods
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One method with one budget; "full" has neither a mask nor an r, LoRA has no mask.
+    """One method with one budget; "full" has neither a mask nor an r, and SHiRA alone has a mask.
 
     ``calibration_samples``, ``reduction`` and ``mask_moves`` are those of
     :class:`~shira_lab.training.settings.Settings`, None for its defaults.
     """
 
-    method: Method
+    method: str
     mask_type: str | None = None
     r: int | None = None
     calibration_samples: int | None = None
@@ -33,11 +33,11 @@ class Cell:
     def family(self) -> str:
         """The method without its budget: "SHiRA random", "SHiRA snip, 8 samples, mean |g|", "SHiRA random, RigL",
         "LoRA" or "full"."""
-        names = {"shira": f"SHiRA {self.mask_type}", "lora": "LoRA", "full": "full"}
+        mask = f" {self.mask_type}" if self.method == "shira" else ""
         samples = [f"{self.calibration_samples} samples"] if self.calibration_samples else []
         reduction = [REDUCTION_NAMES[self.reduction]] if self.reduction else []
         moves = [MOVE_NAMES[self.mask_moves]] if self.mask_moves else []
-        return ", ".join([names[self.method], *samples, *reduction, *moves])
+        return ", ".join([methods()[self.method] + mask, *samples, *reduction, *moves])
 
     @property
     def label(self) -> str:

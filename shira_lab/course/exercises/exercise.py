@@ -92,7 +92,15 @@ class Exercise:
     @property
     def answer(self) -> str:
         """The code of the solution."""
-        return "\n".join(re.sub(r"\s*# stub: .*", "", line) for line in self._source().splitlines())
+        return _without_marks(self._source())
+
+    @property
+    def nearly(self) -> list[str]:
+        """The solution with one marked line left as the stub has it, for each line where that is other code."""
+        lines = self._source().splitlines()
+        marked = [place for place, line in enumerate(lines) if _MARKED.fullmatch(line)]
+        texts = ["\n".join(_left(line) if at == place else line for at, line in enumerate(lines)) for place in marked]
+        return [code for code in map(_without_marks, texts) if code != self.answer and _compiles(code)]
 
     def made_among(self, names: dict[str, Any], readable: bool = True) -> Solution:
         """The solution, made anew by code that finds its other names here; a debugger can read it where it may."""
@@ -106,6 +114,25 @@ class Exercise:
 
     def _source(self) -> str:
         return textwrap.dedent(inspect.getsource(self.solution)).rstrip()
+
+
+def _without_marks(code: str) -> str:
+    return "\n".join(re.sub(r"\s*# stub: .*", "", line) for line in code.splitlines())
+
+
+def _left(line: str) -> str:
+    """The line as the stub has it; where the stub has none, one that does nothing."""
+    if marked := _MARKED.fullmatch(line):
+        return marked["indent"] + ("pass" if marked["stub"] == _LEFT_OUT else marked["stub"])
+    return line
+
+
+def _compiles(code: str) -> bool:
+    try:
+        compile(code, "answer", "exec")
+    except SyntaxError:
+        return False
+    return True
 
 
 def _stub_line(line: str) -> str | None:

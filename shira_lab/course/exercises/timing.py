@@ -55,15 +55,18 @@ class Machine:
         self.calls.append(name)
 
 
-#: How a machine spoils a time, and what to do about it.
-MACHINES: dict[str, Callable[[int], float]] = {
+#: How a machine spoils a time, and what to do about it; in how many rounds.
+MACHINES: dict[str, tuple[int, Callable[[int], float]]] = {
     "where the very first call takes fifty times as long, as it loads what it needs. Call each once before you "
-    "measure": (lambda number: 50.0 if number == 0 else 1.0),
+    "measure": (1, lambda number: 50.0 if number == 0 else 1.0),
     "which becomes slower while it gets hot. Take both times of a ratio in one round, one right after the other": (
-        lambda number: 1.0 + 0.02 * number
+        ROUNDS,
+        lambda number: 1.0 + 0.02 * number,
     ),
-    "where something else took over for a moment, four times. A mean follows such a moment, a median does not": (
-        lambda number: 300.0 if number in (7, 12, 21, 26) else 1.0
+    "where something else takes over for a moment, again and again. A mean follows such a moment, a median does not: "
+    "take that of all rounds": (
+        ROUNDS,
+        lambda number: 300.0 if number % 5 == 2 else 1.0,
     ),
 }
 
@@ -86,9 +89,9 @@ def _check(answer: Solution) -> Verdict:
                 f"`{name}` is called {quiet.calls.count(name)} times for {ROUNDS} rounds: measure both in each round, "
                 "and keep all ratios.",
             )
-    for what, slowness in MACHINES.items():
+    for what, (rounds, slowness) in MACHINES.items():
         machine = Machine(slowness)
-        ratio = answer(machine.one, machine.two, ROUNDS, machine.clock)
+        ratio = answer(machine.one, machine.two, rounds, machine.clock)
         if abs(ratio - TRUTH) > 0.1:
             return Verdict(False, f"You give {ratio:.2f} where {TRUTH:g} is true, on a machine {what}.")
     if len({quiet.calls[at] for at in range(len(quiet.calls) % 2 + 2, len(quiet.calls), 2)}) == 1:

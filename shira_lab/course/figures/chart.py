@@ -60,7 +60,7 @@ class Chart:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img" '
             f'aria-label="{escape(self.in_words())}" style="flex:1 1 340px;max-width:min(100%,760px);background:white" '
             f'font-family="system-ui, sans-serif" font-size="12" fill="#222">'
-            f'<text x="8" y="16" font-weight="600">{escape(self.title)}</text>{grid}{below}'
+            f'<text x="{LEFT}" y="16" font-weight="600">{escape(self.title)}</text>{grid}{below}'
             f'<path d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}" fill="none" stroke="#444"/>'
             f'<text x="{(LEFT + WIDTH) // 2}" y="{HEIGHT - 8}" text-anchor="middle">{escape(self.x_title)}</text>'
             f'<text text-anchor="middle" transform="translate(13 {middle}) rotate(-90)">{escape(self.y_title)}</text>'

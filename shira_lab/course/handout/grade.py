@@ -11,24 +11,26 @@ from typing import Any
 
 import nbformat
 from nbformat.v4 import new_code_cell
+from traitlets.config import Config
 
 from shira_lab.adapters.storage.files import read_json
 from shira_lab.course.handout.lesson import Lesson
 from shira_lab.course.progress import OFF, VARIABLE
 from shira_lab.errors import StorageError
 
-#: A cell that runs longer than this many seconds is stopped.
-TIMEOUT = 300
-_TEST = """
+#: Seconds after which a cell of a learner's is stopped, and one of the tests. Whatever comes next runs all the same.
+CELL_SECONDS, TEST_SECONDS = 300, 300
+_TESTS = """
+import json
+from shira_lab.course.handout import marking
+
 def _mark(name, test, *more):
-    from shira_lab.course.handout import marking
+    said = "" if name in globals() else f"{name} is missing."
     try:
-        getattr(marking, test)(globals()[name], *more)
-    except KeyError:
-        return f"{name} is missing."
+        said or getattr(marking, test)(globals()[name], *more)
     except Exception as error:
-        return str(error) or type(error).__name__
-    return ""
+        said = str(error) or type(error).__name__
+    print("\\n" + json.dumps(said))
 """
 
 
@@ -72,23 +74,34 @@ def grade_one(path: Path, points: dict[str, tuple[int, int]], seed: int) -> Mark
     try:
         notebook = nbformat.read(path, as_version=4)
         notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        calls = [f"_mark({name!r}, 'visible'), _mark({name!r}, 'hidden', {seed})" for name in points]
-        test = f"{_TEST}\nimport json\nprint('\\n' + json.dumps([{', '.join(f'[{call}]' for call in calls)}]))"
-        notebook.cells.append(new_code_cell(test))
+        calls = [f"_mark({name!r}, {test})" for name in points for test in ("'visible'", f"'hidden', {seed}")]
+        notebook.cells += map(new_code_cell, [_TESTS, *calls])
         notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-        resources = {"metadata": {"path": str(path.parent)}}
-        client = NotebookClient(notebook, timeout=TIMEOUT, allow_errors=True, resources=resources)
+        client = NotebookClient(
+            notebook,
+            config=Config(KernelManager={"transport_encryption": "auto"}),
+            timeout_func=lambda cell: TEST_SECONDS if cell.source in calls else CELL_SECONDS,
+            interrupt_on_timeout=True,
+            allow_errors=True,
+            resources={"metadata": {"path": str(path.parent)}},
+        )
         client.execute(env={**os.environ, VARIABLE: OFF})
-        printed = "".join(output.get("text", "") for output in notebook.cells[-1].outputs)
-        found: list[list[str]] = json.loads(printed.splitlines()[-1])
+        said = [_said(cell) for cell in notebook.cells[-len(calls) :]]
     except Exception as error:  # whatever a file that was handed in may hold
         return Marks(path.stem, dict.fromkeys(points, 0), {"file": f"could not be marked: {type(error).__name__}"})
-    said = {name: next(filter(None, tests)) for name, tests in zip(points, found, strict=True) if any(tests)}
+    tests = dict(zip(points, zip(said[::2], said[1::2], strict=True), strict=True))
     earned = {
-        name: sum(worth for worth, why in zip(points[name], tests, strict=True) if not why)
-        for name, tests in zip(points, found, strict=True)
+        name: sum(worth for worth, why in zip(points[name], whys, strict=True) if not why)
+        for name, whys in tests.items()
     }
-    return Marks(path.stem, earned, said)
+    return Marks(path.stem, earned, {name: next(filter(None, whys)) for name, whys in tests.items() if any(whys)})
+
+
+def _said(cell: nbformat.NotebookNode) -> str:
+    """What a test said last, after all that the answer printed; one that was stopped ends in an error."""
+    if any(output.output_type == "error" for output in cell.outputs):
+        return f"did not end within {TEST_SECONDS} seconds."
+    return str(json.loads("".join(output.get("text", "") for output in cell.outputs).splitlines()[-1]))
 
 
 def as_csv(marks: list[Marks]) -> str:

@@ -2,10 +2,12 @@
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from shira_lab.course.pages.build import APPS, PREDICTION, PageApp
+from shira_lab.course.questions import Question
 from shira_lab.masks import mask_types
 
 _MASK = r"(\w+) r=(\d+) seed (\d+) on ([\w.]+)"
@@ -14,7 +16,7 @@ _OVERLAP_STATE = tuple(f"{name}_{which}" for which in "12" for name in ("mask_ty
 _MASKS = ("mask_type", "mask_type_1", "mask_type_2", "mask_types")
 
 
-def app_of_cell(source: str, text: str, answer: str = "") -> PageApp | None:
+def app_of_cell(source: str, text: str, asked: Sequence[Question] = ()) -> PageApp | None:
     """The app whose text an output has, in the state that the text and the cell's ``source`` say.
 
     The text says what the app showed at last; what it leaves out, such as the ``batch_size`` of a BudgetExplorer, is
@@ -24,24 +26,17 @@ def app_of_cell(source: str, text: str, answer: str = "") -> PageApp | None:
     Args:
         source: of the cell.
         text: of its output, as ``text/plain``.
-        answer: the right option, where the app is a prediction; a later cell's output names it.
+        asked: the questions of the lesson, where the app may be a prediction.
     """
     name, _, rest = text.partition("(")
     if text.startswith(f"{PREDICTION}: "):
-        return _prediction(source, answer)
+        found = (one for one in asked if text.startswith(f"{PREDICTION}: {one.question} ("))
+        return next((PageApp(PREDICTION, {}, asdict(question)) for question in found), None)
     if name not in APPS or not rest:
         return None
     state = {**_arguments(source, name), **_said(text)}
     masks = {part.strip() for field in _MASKS for part in str(state.get(field, "")).split(",") if part.strip()}
     return PageApp(name, state) if masks <= set(mask_types()) else None
-
-
-def _prediction(source: str, answer: str) -> PageApp | None:
-    call = _call(source, PREDICTION)
-    if call is None or not answer:
-        return None
-    question, options = map(ast.literal_eval, call.args)
-    return PageApp(PREDICTION, {}, {"question": question, "options": options, "answer": answer})
 
 
 def _said(text: str) -> Mapping[str, str]:
@@ -56,12 +51,7 @@ def _said(text: str) -> Mapping[str, str]:
 
 def _arguments(source: str, name: str) -> dict[str, Any]:
     """The arguments of the app's first call in the source that are written out."""
-    call = _call(source, name)
-    words = call.keywords if call else []
-    return {word.arg: word.value.value for word in words if word.arg and isinstance(word.value, ast.Constant)}
-
-
-def _call(source: str, name: str) -> ast.Call | None:
-    """The first call of this name in a cell's source."""
     calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
-    return next((call for call in calls if isinstance(call.func, ast.Name) and call.func.id == name), None)
+    first = next((call for call in calls if isinstance(call.func, ast.Name) and call.func.id == name), None)
+    words = first.keywords if first else []
+    return {word.arg: word.value.value for word in words if word.arg and isinstance(word.value, ast.Constant)}

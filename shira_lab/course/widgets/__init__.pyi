@@ -1,6 +1,7 @@
 from .adapter_switcher import AdapterSwitcher
 from .budget_explorer import BudgetExplorer
 from .comparison_table import ComparisonTable
+from .count_and_clock import CountAndClock
 from .dashboard import Dashboard
 from .film_view import FilmView
 from .fine_tune_lab import FineTuneLab
@@ -8,6 +9,7 @@ from .fusion_lab import FusionLab
 from .mask_explorer import MaskExplorer
 from .mask_overlap import MaskOverlap
 from .mask_painter import MaskPainter
+from .merge_and_undo import MergeAndUndo
 from .positions_explorer import PositionsExplorer
 from .prediction import Prediction
 from .rank_explorer import RankExplorer
@@ -18,6 +20,7 @@ __all__ = [
     "AdapterSwitcher",
     "BudgetExplorer",
     "ComparisonTable",
+    "CountAndClock",
     "Dashboard",
     "FilmView",
     "FineTuneLab",
@@ -25,6 +28,7 @@ __all__ = [
     "MaskExplorer",
     "MaskOverlap",
     "MaskPainter",
+    "MergeAndUndo",
     "PositionsExplorer",
     "Prediction",
     "RankExplorer",

@@ -8,6 +8,7 @@ import ipywidgets
 import traitlets
 
 from shira_lab.course import progress
+from shira_lab.course.reasons import reasons
 from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.controls import Status, button
 from shira_lab.course.widgets.still import Still
@@ -17,23 +18,28 @@ WAITS = "The answer waits for your prediction. Open this line to see it without 
 
 
 class Prediction(App):
-    """``guess = Prediction(question, options)``, and :meth:`compare` in a later cell, which need not wait.
+    """``guess = Prediction(question)``, and :meth:`compare` in a later cell, which need not wait.
 
     A prediction is kept in the learner's progress, and is there again when the lesson is opened another day.
 
     Args:
         question: one sentence.
-        options: the answers to choose from, each with a sentence on why it is right or wrong.
+        options: the answers to choose from, each with a sentence on why it is right or wrong; None for a lesson's own
+            question, whose :func:`reasons` are not in its cell.
 
     Attributes:
         answer: the right option; empty until :meth:`compare` was called.
         reply: what the later cell shows.
+
+    Raises:
+        ConfigError: no lesson asks this question, and ``options`` are missing.
     """
 
     committed = traitlets.Unicode("", help="the prediction; empty until the learner commits to one").tag(state=True)
 
-    def __init__(self, question: str, options: Mapping[str, str], **state: Any) -> None:
-        self.question, self.options, self.answer = question, dict(options), ""
+    def __init__(self, question: str, options: Mapping[str, str] | None = None, **state: Any) -> None:
+        self.question, self.answer = question, ""
+        self.options = reasons(question) if options is None else dict(options)
         kept = progress.committed_to(question)
         if kept in self.options:
             state.setdefault("committed", kept)

@@ -10,8 +10,10 @@ import re
 import uuid
 from collections.abc import Callable
 from html import escape, unescape
+from pathlib import Path
 from typing import Any
 
+import anywidget
 import ipywidgets
 
 from shira_lab.course.widgets.resting import WhenResting
@@ -36,6 +38,12 @@ STYLE = (
 )
 
 
+class OwnKeys(anywidget.AnyWidget):
+    """Shows nothing, and keeps the plain keys in the box around it from JupyterLab; those with Ctrl or Shift go on."""
+
+    _esm = Path(__file__).parent / "static" / "own_keys.js"
+
+
 class Still:
     """Displays ``view`` and its still, which then follows.
 
@@ -54,6 +62,7 @@ class Still:
     ) -> None:
         self._view, self._text, self._hint, self._settle = view, text, hint, settle
         self._name = ""
+        self._live = ipywidgets.VBox()
         self._resting = WhenResting(REST_SECONDS)
 
     def display(self) -> None:
@@ -63,7 +72,9 @@ class Still:
         self._name = self._name or uuid.uuid4().hex
         self._watch()
         display(self.bundle(), raw=True, display_id=self._name)
-        live = self._view._repr_mimebundle_() or {}
+        if not self._live.children:
+            self._live.children = self._view, OwnKeys(layout={"display": "none"})
+        live = self._live._repr_mimebundle_() or {}
         display({kind: data for kind, data in live.items() if kind != "text/plain"}, raw=True)
 
     def catch_up(self) -> None:
@@ -81,6 +92,9 @@ class Still:
         """Follow the view no longer."""
         self._resting.cancel()
         self._name = ""
+        self._live.children = self._live.children[1:]  # the view is closed by whoever made it
+        for widget in tree(self._live):
+            widget.close()
 
     def _watch(self) -> None:
         for widget in tree(self._view):

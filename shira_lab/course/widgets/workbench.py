@@ -9,7 +9,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from shira_lab.adapters.model import PeftModel
 from shira_lab.adapters.targets import find_targets
-from shira_lab.budget import num_params
 from shira_lab.errors import AdapterError
 from shira_lab.masks.positions import shape_of
 from shira_lab.models.download import Progress
@@ -20,7 +19,7 @@ from shira_lab.training.evaluate import rows_at_once, sample
 from shira_lab.training.finetune import finetune
 from shira_lab.training.finetuned import Finetuned
 from shira_lab.training.history import History
-from shira_lab.training.methods import adapter_config
+from shira_lab.training.methods import adapter_config, adapter_parameters
 from shira_lab.training.outlook import outlook
 from shira_lab.training.probe import SAMPLE_SEED
 from shira_lab.training.settings import Settings
@@ -82,7 +81,7 @@ class Workbench:
         if settings.method == "full":
             return total, total
         shapes = map(shape_of, find_targets(self._model, adapter_config(settings)).values())
-        return sum(num_params(settings.r, shape) for shape in shapes), total
+        return adapter_parameters(settings, shapes), total
 
     def text_before(self) -> tuple[str, bool]:
         """The text without what was learned, and whether it and all logits equal those from before the run."""

@@ -26,7 +26,7 @@ export function chart({ title, xTitle, yTitle, xEnd, lines }) {
     `<svg class="shira-chart" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${escaped(words)}" ` +
     `font-family="system-ui, sans-serif" font-size="12" fill="#222">` +
     `<rect width="${WIDTH}" height="${height}" fill="white"/>` +
-    `<text x="8" y="16" font-weight="600">${escaped(title)}</text>${grid.join("")}${below.join("")}` +
+    `<text x="${LEFT}" y="16" font-weight="600">${escaped(title)}</text>${grid.join("")}${below.join("")}` +
     `<path d="M${LEFT} ${TOP}V${HEIGHT - BOTTOM}H${WIDTH - RIGHT}" fill="none" stroke="#444"/>` +
     `<text x="${(LEFT + WIDTH) / 2}" y="${HEIGHT - 8}" text-anchor="middle">${escaped(xTitle)}</text>` +
     `<text text-anchor="middle" transform="translate(13 ${middle}) rotate(-90)">${escaped(yTitle)}</text>` +

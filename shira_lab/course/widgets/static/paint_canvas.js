@@ -35,7 +35,6 @@ function render({ model, el }) {
   canvas.width = canvas.height = SIDE;
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
-  canvas.dataset.lmSuppressShortcuts = "true"; // JupyterLab would take the arrow keys for itself
   place.className = "shira-paint-place";
   place.setAttribute("aria-live", "polite");
   el.append(canvas, place);

@@ -7,7 +7,6 @@ function render({ model, el }) {
   label.className = "shira-slider";
   place.className = "place";
   input.type = "range";
-  input.dataset.lmSuppressShortcuts = "true"; // JupyterLab would take the arrow keys for itself
   label.append(name, input, place);
   el.append(label);
 
