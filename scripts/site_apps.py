@@ -14,7 +14,7 @@ FOLDER = "apps"
 #: Pages of apps, each with the apps that stand on it: together they would be larger than a page should be.
 PAGES = {
     "apps-masks": ("Apps on masks", ("MaskExplorer", "MaskOverlap", "MaskPainter")),
-    "apps-budgets": ("Apps on budgets and ranks", ("BudgetExplorer", "RankExplorer")),
+    "apps-budgets": ("Apps on budgets, ranks and costs", ("BudgetExplorer", "RankExplorer", "CountAndClock")),
     "apps-training": (
         "Apps on choices and training",
         ("PositionsExplorer", "FineTuneLab", "ComparisonTable", "FusionLab", "AdapterSwitcher"),

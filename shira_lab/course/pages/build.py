@@ -19,6 +19,7 @@ from shira_lab.course.pages.painter_data import painter_data
 from shira_lab.course.pages.positions_data import positions_data
 from shira_lab.course.pages.rank_data import rank_data
 from shira_lab.course.pages.recorded_data import comparison_data, fusion_data, shelf_data
+from shira_lab.course.pages.speed_data import speed_data
 from shira_lab.course.pages.training_data import training_data
 
 STATIC = files("shira_lab.course.pages") / "static"
@@ -35,6 +36,7 @@ APPS: Mapping[str, tuple[str, ...]] = {
     "ComparisonTable": ("comparison",),
     "FusionLab": ("fusion",),
     "AdapterSwitcher": ("shelf",),
+    "CountAndClock": ("speed",),
 }
 #: An app with a content of its own, which stands in a lesson alone.
 PREDICTION = "Prediction"
@@ -49,6 +51,7 @@ DATA: Mapping[str, Callable[[], Any]] = {
     "comparison": comparison_data,
     "fusion": fusion_data,
     "shelf": shelf_data,
+    "speed": speed_data,
 }
 _KINDS = {traitlets.Bool: "bool", traitlets.Float: "float", traitlets.Int: "int"}
 

@@ -3,6 +3,7 @@ import { adapterSwitcher } from "./adapter_switcher.js";
 import { App } from "./app.js";
 import { budgetExplorer } from "./budget_explorer.js";
 import { comparisonTable } from "./comparison_table.js";
+import { countAndClock } from "./count_and_clock.js";
 import { fineTuneLab } from "./fine_tune_lab.js";
 import { fusionLab } from "./fusion_lab.js";
 import { copyLink, keep, stateOf } from "./links.js";
@@ -24,6 +25,7 @@ const APPS = {
   ComparisonTable: comparisonTable,
   FusionLab: fusionLab,
   AdapterSwitcher: adapterSwitcher,
+  CountAndClock: countAndClock,
   Prediction: prediction,
 };
 
