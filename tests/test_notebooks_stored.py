@@ -90,7 +90,7 @@ def test_no_cell_ended_in_an_error_or_a_warning(path: Path) -> None:
 def test_a_formula_can_be_read_where_nothing_draws_it(path: Path) -> None:
     prose = "\n\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
     found = re.findall(r"\\[A-Za-z]+", "".join(re.findall(r"\$+[^$]+\$+", prose)))
-    assert {*found} <= {rf"\{name}" for name in ("text", "min", "max", "ln", "log", "quad")}
+    assert {*found} <= {rf"\{name}" for name in ("min", "max", "ln", "log")}
 
 
 @every_notebook

@@ -92,10 +92,17 @@ class TheGlobalDice:
 
 
 class SeedForgotten:
-    @told("A mask of the right size, but not the one that PEFT draws from seed 3: shuffle all positions")
+    @told("The seeds 3 and 4 give the same positions: does `seed` reach the generator?")
     def mask_positions(weight, r, seed):
         m, n = weight.shape
         return torch.randperm(m * n, generator=seeded(0))[: r * (m + n)].sort().values
+
+
+class TheLastOfTheOrder:
+    @told("A mask of the right size, but not the one that PEFT draws from seed 0: shuffle all positions")
+    def mask_positions(weight, r, seed):
+        m, n = weight.shape
+        return torch.randperm(m * n, generator=seeded(seed))[-r * (m + n) :].sort().values
 
 
 class NotSorted:
@@ -319,6 +326,14 @@ class TheBaseLayerAlone:
             return self.base_layer(x)
 
 
+class SumAddedTwice:
+    @told("y is not x (W + S)^T + b, with v at the layer's positions.")
+    class ShiraLinear(RightLinear):
+        def forward(self, x):
+            weight = add_sparse(self.base_layer.weight, self.positions, 2 * self.shira_weight)
+            return nn.functional.linear(x, weight, self.base_layer.bias)
+
+
 class SumMadeOnce:
     @told("`shira_weight` has changed, and y has not: W + S must be made in `forward`, at each call.")
     class ShiraLinear(RightLinear):
@@ -448,6 +463,24 @@ class WithoutDx:
         @staticmethod
         def backward(ctx, dy):
             return None, backward_of(ctx, dy)[1], None, None, None
+
+
+class DxIsZero:
+    @told("dx is zero: the layers below would learn nothing. y = x (W + S)^T gives dx = dy (W + S).")
+    class SparseWeightGrad(RightGrad):
+        @staticmethod
+        def backward(ctx, dy):
+            dx, dv = backward_of(ctx, dy)
+            return torch.zeros_like(dx), dv, None, None, None
+
+
+class DvWithoutSigns:
+    @told("dv differs from dense autograd's entries of G = dy^T x at the positions.")
+    class SparseWeightGrad(RightGrad):
+        @staticmethod
+        def backward(ctx, dy):
+            dx, dv = backward_of(ctx, dy)
+            return dx, dv.abs(), None, None, None
 
 
 class DxWithoutS:
@@ -869,6 +902,13 @@ class NotEvenNear:
         put_back(model, lambda layer: with_weight(layer, layer.base_layer.weight.flip(0)))
 
 
+class ClearsTheRest:
+    @told("The model's output is not that of the base model. (Tried: `unload(model, merge=False)`.)")
+    def unload(model, merge=False):
+        model.norm.reset_parameters()
+        put_back(model, lambda layer: with_weight(layer, sum_of(layer)) if merge else layer.base_layer)
+
+
 def written(model: Any, folder: Path, tensors_of: Callable[[str, Any], dict[str, Tensor]], **config: Any) -> None:
     """Both files, with what ``tensors_of`` gives for each layer."""
     layers = {path: layer for path, layer in model.named_modules() if isinstance(layer, ShiraLinear)}
@@ -910,6 +950,8 @@ FILES = {
     "holds other numbers than the layer's v: the values alone, not W + S.": InTheFile(lambda v, i: (v + 1, i)),
     "the k = 32 values, shape (32,); yours has shape (32, 1).": InTheFile(lambda v, i: (v[:, None], i)),
     "adapter_config.json has `peft_type` 'LORA'; expected 'SHIRA'.": InTheFile(peft_type="LORA"),
+    "The library does not take the files: `mask_type` should be a name such as 'random'": InTheFile(mask_type=3),
+    "The files load, and the model with them gives other outputs than yours.": InTheFile(scale=2.0),
     "adapter_config.json lacks `r`: without it nobody can make the adapter.": InTheFile(),
 }
 

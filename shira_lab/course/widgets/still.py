@@ -33,6 +33,8 @@ STYLE = (
     f"{_STILL} + {_OUTPUT}:has({_AREA}.jupyter-widgets),"
     # In VS Code, each output of a cell is a container in the cell's.
     ".cell_container:has(.jupyter-widgets) .output_container:has(.shira-still){display:none}"
+    # Where JupyterLab would break a printed line anywhere, it is broken between words.
+    ".jp-OutputArea-output.jp-RenderedText pre{word-break:normal;overflow-wrap:anywhere}"
     # The view's text grows with the window, for whoever reads it from the last row.
     f"{_STILL} + {_OUTPUT}{{--jp-widgets-font-size:clamp(13px,0.85vw,17px)}}</style>"
 )

@@ -34,9 +34,7 @@ def _examine(answer: Solution) -> Pictures:
             )
         if not torch.equal(positions, answer(weight, r, seed)):
             raise Wrong("Two calls with one seed give two masks: a new generator with this seed belongs in each call.")
-        _are_the_positions_of(seed, positions, m, n, r)
-    if torch.equal(answer(weight, r, 0), answer(weight, r, 1)):
-        raise Wrong("The seeds 0 and 1 give the same positions: does `seed` reach the generator?")
+        _are_the_positions_of(seed, positions, answer(weight, r, seed + 1), m, n, r)
     m, n, r, seed = TRIALS[0]
     weight = randn(m, n)
     return {"yours": mask_picture(to_mask(answer(weight, r, seed), weight))}
@@ -88,7 +86,7 @@ def _miscounted(count: int, m: int, n: int, r: int) -> str:
     return f"{right}. {why[count]}" if count in why else f"{right}."
 
 
-def _are_the_positions_of(seed: int, positions: Tensor, m: int, n: int, r: int) -> None:
+def _are_the_positions_of(seed: int, positions: Tensor, of_next_seed: Tensor, m: int, n: int, r: int) -> None:
     expected = mask_positions(randn(m, n), r, seed)
     if torch.equal(positions, expected):
         return
@@ -101,6 +99,10 @@ def _are_the_positions_of(seed: int, positions: Tensor, m: int, n: int, r: int) 
         raise Wrong("The right positions, in the order in which they were drawn: sort them, as a file stores them.")
     if torch.equal(positions, torch.arange(len(positions))):
         raise Wrong("Your positions are the first rows of the weight: shuffle all m * n positions, seeded.", pictures)
+    if torch.equal(positions, of_next_seed):
+        raise Wrong(
+            f"The seeds {seed} and {seed + 1} give the same positions: does `seed` reach the generator?", pictures
+        )
     down = (expected % n * m + expected // n).sort().values
     if torch.equal(sorted_, down):
         raise Wrong(
