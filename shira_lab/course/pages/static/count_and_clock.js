@@ -11,6 +11,7 @@ export function countAndClock(app, { speed }) {
   app.follow(() => {
     const { svg, said } = speed.moments.find(({ size }) => size === app.state.size);
     picture.innerHTML = svg;
+    picture.firstElementChild.style.maxWidth = ""; // a small window scrolls it, where a notebook would shrink it
     app.say(said);
   });
 }
