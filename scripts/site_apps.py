@@ -1,11 +1,11 @@
-"""The apps of the site: each stored app of a lesson moves, and two pages have all of them without a lesson."""
+"""The apps of the site: each stored app of a lesson moves, and three pages have all of them without a lesson."""
 
 from collections.abc import Sequence
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
-from shira_lab.course.pages.build import APPS, PageApp, app_html, scripts_html
+from shira_lab.course.pages.build import PageApp, app_html, scripts_html
 from shira_lab.course.pages.stored import app_of_cell
 from shira_lab.course.questions import asked_in
 
@@ -14,9 +14,10 @@ FOLDER = "apps"
 #: Pages of apps, each with the apps that stand on it: together they would be larger than a page should be.
 PAGES = {
     "apps-masks": ("Apps on masks", ("MaskExplorer", "MaskOverlap", "MaskPainter")),
+    "apps-budgets": ("Apps on budgets, ranks and costs", ("BudgetExplorer", "RankExplorer", "CountAndClock")),
     "apps-training": (
-        "Apps on budgets, ranks and training",
-        tuple(name for name in APPS if name not in ("MaskExplorer", "MaskOverlap", "MaskPainter")),
+        "Apps on choices and training",
+        ("PositionsExplorer", "FineTuneLab", "ComparisonTable", "FusionLab", "AdapterSwitcher"),
     ),
 }
 

@@ -3,14 +3,18 @@
 What is to be read stays, what takes a kernel says so, and an exercise has its hint and its solution, folded.
 """
 
+import re
+
 from links import address, binder
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 from site_apps import move
 
 from shira_lab.course.exercises import EXERCISES
-from shira_lab.course.widgets.still import HINT, STYLE
+from shira_lab.course.widgets.still import HINT
 
+#: The style of a stored app, which is Jupyter's alone; a lesson that was stored earlier may have an earlier one.
+IN_JUPYTER = re.compile(r"^<style>.*?</style>", re.DOTALL)
 PLOTLY = "application/vnd.plotly.v1+json"
 HOW = '<a href="#with-a-kernel">how to get one</a>'
 #: Stands above the picture of an app, in place of its hint for a notebook.
@@ -91,5 +95,5 @@ def _read(cell: NotebookNode) -> NotebookNode:
         if data.pop(PLOTLY, None):
             cell.metadata["mystnb"] = {"image": {"alt": data["text/plain"]}}
         if "text/html" in data:
-            data["text/html"] = data["text/html"].removeprefix(STYLE).replace(HINT, STILL)
+            data["text/html"] = IN_JUPYTER.sub("", data["text/html"]).replace(HINT, STILL)
     return cell

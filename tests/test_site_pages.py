@@ -13,11 +13,13 @@ import pytest
 from links import ROOT
 from nbformat import NotebookNode
 from rooms import FILES
+from site_apps import PAGES
 from site_lessons import STILL, prepared
 from site_reference import IN_PEFT, as_rst, names, pages, public
 
 import shira_lab
 from shira_lab.course.exercises import EXERCISES
+from shira_lab.course.pages.build import APPS
 from shira_lab.course.widgets.still import HINT
 
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -113,6 +115,10 @@ def test_an_app_moves_where_it_does_not_need_a_kernel(path: Path) -> None:
         data for data, apps in (("masks", "MaskExplorer MaskOverlap MaskPainter"), ("trainings", "FineTuneLab"))
         if set(apps.split()) & set(places)
     ]  # fmt: skip
+
+
+def test_every_app_stands_on_a_page_without_a_lesson() -> None:
+    assert sorted(app for _, apps in PAGES.values() for app in apps) == sorted(APPS)
 
 
 @every_lesson

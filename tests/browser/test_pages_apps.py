@@ -1,10 +1,12 @@
 """The apps of a page without a kernel say what the notebooks' apps say: opened from a folder, with no network."""
 
+import json
 import random
 import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -14,28 +16,41 @@ import pytest
 import torch
 from app_page import move, positions, put, said, settled, texts, words
 from lesson import Lesson
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 from torch import Tensor
 
 from shira_lab.budget import max_r, num_params
 from shira_lab.course.figures import training_svg
 from shira_lab.course.figures.costs import costs_in_words
+from shira_lab.course.figures.count import compared, count_in_words, sizes
 from shira_lab.course.figures.fusion import losses_svg
 from shira_lab.course.masks.drawn import drawn_positions
 from shira_lab.course.masks.drawn_source import drawn_source
-from shira_lab.course.pages import budget_data
+from shira_lab.course.pages import budget_data, positions_data
 from shira_lab.course.pages.build import APPS, PageApp, app_html, scripts_html, write_files
 from shira_lab.course.pages.mask_data import LIFT_STOPS, MAX_SEED, SAMPLES
 from shira_lab.course.pages.rank_data import SCALE_STEP, SHAPES
 from shira_lab.course.pages.recorded_data import comparison_data, fusion_data, shelf_data
 from shira_lab.course.pages.recording import Recording
 from shira_lab.course.pages.training_data import recordings
-from shira_lab.course.widgets import BudgetExplorer, MaskExplorer, MaskOverlap, MaskPainter, RankExplorer, UpdateView
+from shira_lab.course.speed import shipped
+from shira_lab.course.widgets import (
+    BudgetExplorer,
+    CountAndClock,
+    MaskExplorer,
+    MaskOverlap,
+    MaskPainter,
+    PositionsExplorer,
+    RankExplorer,
+    UpdateView,
+)
 from shira_lab.course.widgets.mask_overlap import BESIDE, OVER
 from shira_lab.course.widgets.paint_canvas import SIZE, drawing_text
 from shira_lab.course.widgets.pictures import MaskCanvas
 from shira_lab.course.widgets.texts import outcome_sentence, progress_sentence
-from shira_lab.models.architectures import known_models
+from shira_lab.masks.calibration import calibrate
+from shira_lab.masks.function import Statistic
+from shira_lab.models.architectures import find_architecture, known_models
 from shira_lab.models.hub import EMBEDDED, load_model
 from shira_lab.training.history import History
 from shira_lab.training.settings import Settings
@@ -44,16 +59,37 @@ from shira_lab.training.stories import Stories
 pytestmark = pytest.mark.browser
 
 STATES = 20
+SAMPLES_OF_CHOICES = 8  # instead of the site's 128, which take long
 MODELS = (EMBEDDED, "facebook/opt-125m")
 SIZES = ((1280, 800), (1024, 640), (390, 844))
+PAPER: ViewportSize = {"width": 680, "height": 1010}  # A4 without its margins
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one page of all apps; of the known models, whose layers take long to count, it has the smallest."""
+def counted_once() -> Iterator[None]:
+    """What pages and notebooks both ask for, and what takes long: activations of a model, and the calibration."""
+    statistics: dict[str, dict[str, Tensor]] = {}
+
+    def calibrated_once(*args: Any, collect: Statistic) -> dict[str, Tensor]:
+        if collect not in statistics:
+            statistics[collect] = calibrate(*args, collect=collect)
+        return statistics[collect]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shira_lab.course.widgets.model_masks.calibrate", calibrated_once)
+        found_once = cache(find_architecture)
+        for module in ("shira_lab.course.pages.budget_data", "shira_lab.course.widgets.budget_explorer"):
+            patch.setattr(f"{module}.find_architecture", found_once)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(counted_once: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one page of all apps, without what takes long: of the known models, it has the smallest."""
     folder = tmp_path_factory.mktemp("site")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(budget_data, "known_models", lambda: {name: known_models()[name] for name in MODELS[1:]})
+        patch.setattr(positions_data, "SAMPLES", SAMPLES_OF_CHOICES)
         write_files(folder / "apps")
     apps = [PageApp(name) for name in APPS]
     places = "".join(f"<h2>{app.name}</h2>{app_html(app)}" for app in apps)
@@ -119,15 +155,14 @@ def test_two_masks_share_what_they_share_in_python(page: Page, embedded: Any) ->
     for state in overlap_states(page):
         move(page, app, **state)
         put(explorer, state)
-        assert page.evaluate(f"shiraApps['{app}'].positions.map((one) => [...one])") == [
-            found.tolist() for found in explorer.positions
-        ]
+        shown = page.evaluate(f"JSON.stringify(shiraApps['{app}'].positions.map((one) => [...one]))")
+        assert json.loads(shown) == [found.tolist() for found in explorer.positions]
         assert said(page, app, ".shira-status") == words(explorer.status.value), state
         assert said(page, app, ".shira-legend") == words(explorer._facts.value), state
         canvases = page.locator(f"#{app} .shira-mask:visible")
-        shown = [part for part in explorer._pictures.children if isinstance(part, MaskCanvas)]
-        assert canvases.count() == len(shown)
-        for place, canvas in enumerate(shown):
+        drawn = [part for part in explorer._pictures.children if isinstance(part, MaskCanvas)]
+        assert canvases.count() == len(drawn)
+        for place, canvas in enumerate(drawn):
             assert canvases.nth(place).get_attribute("aria-label") == canvas.alt
     explorer.close()
 
@@ -176,6 +211,37 @@ def test_budgets_are_those_of_python(page: Page) -> None:
         assert said(page, app, ".shira-status") == words(explorer.status.value), state
         drawn = page.locator(f"#{app} svg[role=img]").get_attribute("aria-label")
         assert drawn == costs_in_words(explorer.costs), state
+    explorer.close()
+
+
+def choice_states() -> Iterator[dict[str, Any]]:
+    draw = random.Random(5)
+    for number in range(STATES):
+        yield {
+            "layer": draw.choice(positions_data.LAYERS),
+            "score": draw.choice(("gradient", "snip", "gradient", "snip", "magnitude")),
+            "samples": 2 ** draw.randint(0, 3),
+            "reduction": draw.choice(("mean_abs", "abs_mean")),
+            "r": (1, 5, 8, 16)[4 * number // STATES],  # the notebook's app forgets what it chose with another r
+            "scope": draw.choice(("per layer", "global")),
+        }
+
+
+def test_choices_of_positions_are_those_of_python(page: Page) -> None:
+    explorer = PositionsExplorer(*load_model(), calibration_samples=SAMPLES_OF_CHOICES)
+    app = "PositionsExplorer-1"
+    for state in choice_states():
+        move(page, app, **state)
+        put(explorer, state)
+        assert positions(page, app) == explorer.positions.tolist(), state
+        assert said(page, app, ".shira-status") == words(explorer.status.value), state
+        assert said(page, app, ".shira-facts") == words(explorer._facts.value), state
+        drawn = {".shira-mask": explorer._mask, ".shira-curves": explorer._curves, ".shira-bars": explorer._bars}
+        for picture, widget in drawn.items():
+            assert page.locator(f"#{app} {picture}").get_attribute("aria-label") == widget.alt, state
+        bars = [f"{bar['count']:,}" for bar in explorer._bars.bars]
+        assert page.locator(f"#{app} .shira-bars line + text").all_text_contents() == bars, state
+        assert page.evaluate(f"shiraApps['{app}'].stateText") == explorer.state_text()
     explorer.close()
 
 
@@ -354,7 +420,34 @@ def test_each_adapter_of_the_shelf_has_its_text(page: Page) -> None:
         assert said(page, "AdapterSwitcher-1", ".shira-cards") == " ".join(f"{entry['name']} {entry['text']}".split())
 
 
+def test_costs_are_those_of_python_at_every_size(page: Page) -> None:
+    growth = shipped()
+    explorer, app = CountAndClock(growth), "CountAndClock-1"
+    for size in sizes(growth):
+        move(page, app, size=size)
+        put(explorer, {"size": size})
+        assert said(page, app, ".shira-status") == words(explorer.status.value)
+        drawn = page.locator(f"#{app} svg[role=img]").get_attribute("aria-label")
+        assert drawn == count_in_words(compared(growth, size))
+        assert page.evaluate(f"shiraApps['{app}'].stateText") == explorer.state_text()
+    explorer.close()
+
+
 def test_a_page_fits_every_screen(page: Page) -> None:
     for width, height in SIZES:
         page.set_viewport_size({"width": width, "height": height})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_printed_page_cuts_nothing_and_has_no_buttons(page: Page) -> None:
+    page.emulate_media(media="print")
+    page.set_viewport_size(PAPER)
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll(".shira-app *")].filter((part) =>
+            part.getBoundingClientRect().right > innerWidth ||
+            (part.scrollWidth > part.clientWidth + 1 && /auto|scroll|hidden/.test(getComputedStyle(part).overflowX))
+        ).map((part) => `${part.closest(".shira-app").id}: ${part.tagName} ${part.getAttribute("class")}`)"""
+    )
+    assert cut == []
+    assert page.locator(".shira-app button:visible, .shira-app input[type=range]:visible").count() == 0
+    page.emulate_media(media="screen")

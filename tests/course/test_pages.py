@@ -1,6 +1,7 @@
 """What a page without a kernel is made of, without a browser: modules as one script, data, and apps of stored cells."""
 
 import json
+from base64 import b64decode
 
 import nbformat
 import pytest
@@ -10,15 +11,18 @@ from shira_lab.budget import max_r, num_params
 from shira_lab.course import widgets
 from shira_lab.course.lessons import lessons
 from shira_lab.course.masks.heavy_tails import heavy_tailed_layer
+from shira_lab.course.pages import positions_data
 from shira_lab.course.pages.build import APPS, PREDICTION, PageApp, app_html, script, scripts_html, traits
 from shira_lab.course.pages.bundle import bundled
 from shira_lab.course.pages.mask_data import levels
+from shira_lab.course.pages.positions_data import MAX_R
 from shira_lab.course.pages.rank_data import SHAPES, _factors, _magnitudes
 from shira_lab.course.pages.stored import app_of_cell
 from shira_lab.course.questions import questions
 from shira_lab.course.widgets import MaskExplorer, RankExplorer
 from shira_lab.course.widgets.model_masks import ModelMasks
 from shira_lab.errors import StorageError
+from shira_lab.masks.scores import top_positions
 
 
 def test_modules_are_called_after_those_that_they_import() -> None:
@@ -61,6 +65,21 @@ def test_a_level_is_the_smallest_r_whose_mask_has_the_entry() -> None:
         if explorer.shape == masks.shape(path):
             explorer.r = r
             assert (found <= r).nonzero().flatten().tolist() == explorer.positions.tolist()
+
+
+def test_levels_and_orders_are_those_of_the_masks_also_among_equal_scores() -> None:
+    score = torch.randint(0, 9, (80,), generator=torch.Generator().manual_seed(0)).float()
+    found = positions_data.levels(score, k=3)
+    assert positions_data.up_to_each_r(found) == [3 * r for r in range(1, MAX_R + 1)]
+    for r in range(1, MAX_R + 1):
+        assert (found < r).nonzero()[0].tolist() == top_positions(score, 3 * r).tolist()
+
+
+def test_an_order_is_written_in_groups() -> None:
+    order = positions_data.order_in_groups(torch.tensor([0.0, 5.0, 9.0, 0.0, 7.0, 0.0, 0.0, 8.0]), [3, 1, 0, 3])
+    # The largest lies at 2, then come 4 and 7: there are 2, 4 and 2 entries before and between them.
+    assert (order["ends"], order["bits"]) == ([1, 3], 1)
+    assert b64decode(order["text"]) == bytes([0b100_1100_1, 0b00_000000])
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -107,7 +126,7 @@ def stored() -> list[tuple[str, str, str]]:
 
 def test_every_stored_app_is_known_or_needs_a_kernel() -> None:
     masks = ("full_rank", "drawn", "band", "my_always_full_rank", "with_diagonal")
-    kernel = (*masks, "PositionsExplorer", "UpdateView", "FilmView", "MergeAndUndo", "CountAndClock")
+    kernel = (*masks, "UpdateView", "FilmView", "MergeAndUndo")
     for lesson, source, text in stored():
         if text.startswith(("The answer: ", f"{PREDICTION}: ")):
             continue

@@ -86,12 +86,23 @@ class Choices:
         if (choice, path) not in self._chosen:
             self._forget_other_budgets(choice.r)
             if choice.scope == "global":
-                scores = {other: self._score(choice, other) for other in self.layers}
+                scores = {other: self.score(choice, other) for other in self.layers}
                 found = global_positions(scores, self.budget(choice, *self.layers))
             else:
-                found = {path: top_positions(self._score(choice, path), self.budget(choice, path))}
+                found = {path: top_positions(self.score(choice, path), self.budget(choice, path))}
             self._chosen.update({(choice, other): positions for other, positions in found.items()})
         return self._chosen[choice, path]
+
+    def score(self, choice: Choice, path: str) -> Tensor:
+        """What the choice ranks the entries (m, n) of the layer at ``path`` by.
+
+        Raises:
+            ConfigError: when the gradient after this number of samples was not kept.
+        """
+        if choice.samples not in self.calibration:
+            known = ", ".join(map(str, self.samples))
+            raise ConfigError(f"The gradient after {choice.samples} samples was not kept; there are {known}.")
+        return SCORES[choice.score](self.layers[path], self.calibration[choice.samples][choice.reduction][path])
 
     def counts(self, choice: Choice) -> dict[str, int]:
         """How many entries of each layer train."""
@@ -134,12 +145,6 @@ class Choices:
         """The positions of several layers as those of one long weight."""
         starts = accumulate(map(self._numel, paths), initial=0)
         return torch.cat([self.positions(choice, path) + start for path, start in zip(paths, starts, strict=False)])
-
-    def _score(self, choice: Choice, path: str) -> Tensor:
-        if choice.samples not in self.calibration:
-            known = ", ".join(map(str, self.samples))
-            raise ConfigError(f"The gradient after {choice.samples} samples was not kept; there are {known}.")
-        return SCORES[choice.score](self.layers[path], self.calibration[choice.samples][choice.reduction][path])
 
     def _forget_other_budgets(self, r: int) -> None:
         """Keep positions of one r only, as choices with the same r are compared."""

@@ -16,8 +16,10 @@ from shira_lab.course.pages.budget_data import budget_data
 from shira_lab.course.pages.bundle import bundled
 from shira_lab.course.pages.mask_data import mask_data
 from shira_lab.course.pages.painter_data import painter_data
+from shira_lab.course.pages.positions_data import positions_data
 from shira_lab.course.pages.rank_data import rank_data
 from shira_lab.course.pages.recorded_data import comparison_data, fusion_data, shelf_data
+from shira_lab.course.pages.speed_data import speed_data
 from shira_lab.course.pages.training_data import training_data
 
 STATIC = files("shira_lab.course.pages") / "static"
@@ -29,10 +31,12 @@ APPS: Mapping[str, tuple[str, ...]] = {
     "MaskPainter": ("masks", "painter"),
     "BudgetExplorer": ("budgets",),
     "RankExplorer": ("ranks",),
+    "PositionsExplorer": ("positions",),
     "FineTuneLab": ("trainings",),
     "ComparisonTable": ("comparison",),
     "FusionLab": ("fusion",),
     "AdapterSwitcher": ("shelf",),
+    "CountAndClock": ("speed",),
 }
 #: An app with a content of its own, which stands in a lesson alone.
 PREDICTION = "Prediction"
@@ -42,10 +46,12 @@ DATA: Mapping[str, Callable[[], Any]] = {
     "painter": painter_data,
     "budgets": budget_data,
     "ranks": rank_data,
+    "positions": positions_data,
     "trainings": training_data,
     "comparison": comparison_data,
     "fusion": fusion_data,
     "shelf": shelf_data,
+    "speed": speed_data,
 }
 _KINDS = {traitlets.Bool: "bool", traitlets.Float: "float", traitlets.Int: "int"}
 

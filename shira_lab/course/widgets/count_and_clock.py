@@ -1,11 +1,12 @@
 """Costs by counting and by the clock, side by side, as the layer grows."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets
 import traitlets
 
-from shira_lab.course.figures.count import compared, count_in_words, count_svg, sizes
+from shira_lab.course.figures.count import Compared, compared, count_in_words, count_svg, sizes
 from shira_lab.course.speed.growth import Growth, shipped
 from shira_lab.course.widgets.app import App
 from shira_lab.course.widgets.controls import Slider, Status, row
@@ -49,12 +50,17 @@ class CountAndClock(App):
 
     def _draw(self, _: Any = None) -> None:
         rows = compared(self._growth, self.size)
-        switch = next(one for one in rows if one.name == "SHiRA's switch")
-        self.status.say(
-            f"{self.size} x {self.size}: a switch writes {switch.counted:.2g} times as many numbers as LoRA's, "
-            f"and took {switch.median:.2g} times as long."
-        )
+        self.status.say(switch_in_words(self.size, rows))
         self._picture.value = count_svg(rows)
 
     def __repr__(self) -> str:
         return f"CountAndClock(size={self.size}): {count_in_words(compared(self._growth, self.size))}"
+
+
+def switch_in_words(size: int, rows: Sequence[Compared]) -> str:
+    """What counting and the clock say of a switch in a layer of this size."""
+    switch = next(one for one in rows if one.name == "SHiRA's switch")
+    return (
+        f"{size} x {size}: a switch writes {switch.counted:.2g} times as many numbers as LoRA's, "
+        f"and took {switch.median:.2g} times as long."
+    )

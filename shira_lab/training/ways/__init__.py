@@ -14,8 +14,8 @@ SHiRA is the member of the family whose basis is the identity. :mod:`~shira_lab.
 number of them beside SHiRA and LoRA adapters: mixed sets are saved and loaded as those are.
 """
 
-from shira_lab.training.ways import bases, dora, gralora, hira, rosa
+from shira_lab.training.ways import bases, dora, gralora, hira, rosa  # noqa: F401, each registers its ways
 from shira_lab.training.ways.config import WayConfig
 from shira_lab.training.ways.way import WAYS, Way, register_way
 
-__all__ = ["WAYS", "Way", "WayConfig", "bases", "dora", "gralora", "hira", "register_way", "rosa"]
+__all__ = ["WAYS", "Way", "WayConfig", "register_way"]

@@ -3,12 +3,14 @@ import { adapterSwitcher } from "./adapter_switcher.js";
 import { App } from "./app.js";
 import { budgetExplorer } from "./budget_explorer.js";
 import { comparisonTable } from "./comparison_table.js";
+import { countAndClock } from "./count_and_clock.js";
 import { fineTuneLab } from "./fine_tune_lab.js";
 import { fusionLab } from "./fusion_lab.js";
 import { copyLink, keep, stateOf } from "./links.js";
 import { maskExplorer } from "./mask_explorer.js";
 import { maskOverlap } from "./mask_overlap.js";
 import { maskPainter } from "./mask_painter.js";
+import { positionsExplorer } from "./positions_explorer.js";
 import { prediction } from "./prediction.js";
 import { rankExplorer } from "./rank_explorer.js";
 
@@ -18,10 +20,12 @@ const APPS = {
   MaskPainter: maskPainter,
   BudgetExplorer: budgetExplorer,
   RankExplorer: rankExplorer,
+  PositionsExplorer: positionsExplorer,
   FineTuneLab: fineTuneLab,
   ComparisonTable: comparisonTable,
   FusionLab: fusionLab,
   AdapterSwitcher: adapterSwitcher,
+  CountAndClock: countAndClock,
   Prediction: prediction,
 };
 
