@@ -126,7 +126,7 @@ def stored() -> list[tuple[str, str, str]]:
 
 def test_every_stored_app_is_known_or_needs_a_kernel() -> None:
     masks = ("full_rank", "drawn", "band", "my_always_full_rank", "with_diagonal")
-    kernel = (*masks, "UpdateView", "FilmView", "MergeAndUndo")
+    kernel = (*masks, "UpdateView", "FilmView", "MergeAndUndo", "WayRanks")
     for lesson, source, text in stored():
         if text.startswith(("The answer: ", f"{PREDICTION}: ")):
             continue

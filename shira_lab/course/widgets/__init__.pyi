@@ -15,6 +15,7 @@ from .prediction import Prediction
 from .rank_explorer import RankExplorer
 from .update_view import UpdateView
 from .vote import Vote
+from .way_ranks import WayRanks
 
 __all__ = [
     "AdapterSwitcher",
@@ -34,4 +35,5 @@ __all__ = [
     "RankExplorer",
     "UpdateView",
     "Vote",
+    "WayRanks",
 ]
