@@ -58,9 +58,15 @@ class Lesson:
         return self.cells.filter(has=self.page.locator(".jp-InputArea", has_text=text)).first
 
     def run_all(self) -> None:
-        """JupyterLab drops the command while it is still connecting to the kernel, so it is given until it is taken."""
+        """JupyterLab drops the command while it is still connecting to the kernel, so it is given until it is taken.
+
+        Before there is a kernel, the command makes it ask for one: the usual one is taken.
+        """
         first = self.cells.first.locator(".jp-InputPrompt")
+        asks = self.page.locator(".jp-Dialog button[aria-label='Select Kernel']")
         while first.inner_text() == "[ ]:":
+            if asks.is_visible():
+                asks.click()
             self.page.get_by_role("menuitem", name="Run", exact=True).click()
             self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
             self.page.wait_for_timeout(1000)

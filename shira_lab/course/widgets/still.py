@@ -160,7 +160,9 @@ def _as_image(svg: re.Match[str]) -> str:
 def _control(widget: ipywidgets.Widget) -> str:
     """A control as its name and its value."""
     if isinstance(widget, ipywidgets.RadioButtons):
-        marks = (f"{'◉' if option == widget.value else '○'} {escape(str(option))}" for option in widget.options)
+        # ipywidgets keeps options as they were given: labels alone, or pairs of a label and a value.
+        labels = (option[0] if isinstance(option, tuple) else option for option in widget.options)
+        marks = (f"{'◉' if at == widget.index else '○'} {escape(str(label))}" for at, label in enumerate(labels))
         return f"<p>{'<br>'.join(marks)}</p>"
     if isinstance(widget, ipywidgets.Checkbox):
         return f"<span>{'☑' if widget.value else '☐'} {escape(widget.description)}</span>"
