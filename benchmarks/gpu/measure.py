@@ -115,8 +115,11 @@ def switch_ratios(subject: Subject, r: int, patience_s: float) -> dict[str, Rati
 
 
 def attach_ratios(subject: Subject, r: int, patience_s: float) -> dict[str, Ratio]:
-    """Putting an adapter with seeded random positions on the model, over PEFT's."""
-    sides: dict[str, Side] = {
-        kind: lambda kind=kind: attach(kind, subject.build(), r, subject.targets) for kind in ("shira", "peft shira")
-    }
+    """Putting an adapter with seeded random positions on the model and taking it off again, over PEFT's."""
+
+    def side(kind: str) -> Side:
+        model = subject.build()
+        return lambda: attach(kind, model, r, subject.targets).unload()
+
+    sides = {kind: side(kind) for kind in ("shira", "peft shira")}
     return interleave(sides, "peft shira", min_rounds=3, patience_s=patience_s, warmup=1)

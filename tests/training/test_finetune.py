@@ -82,7 +82,7 @@ def test_a_mask_by_the_norms_of_inputs_is_calibrated_on_the_runs_texts() -> None
     assert not torch.equal(*chosen)
 
 
-@pytest.mark.parametrize("method, mask_type", [("shira", "gradient"), ("lora", ""), ("full", "")])
+@pytest.mark.parametrize("method, mask_type", [("shira", "gradient"), ("lora", ""), ("full", ""), ("shira_dora", "")])
 def test_a_run_that_crashed_resumes_bit_for_bit(method: str, mask_type: str, tmp_path: Path) -> None:
     settings = dataclasses.replace(SHORT, method=method, mask_type=mask_type, steps=6)
     whole = run(settings)

@@ -1,11 +1,11 @@
-"""The other ways are methods of a run: trained, stopped and gone on with, saved, forecast and described as the rest."""
+"""The other ways are methods of a run: trained, saved, forecast and described as the rest (test_finetune: resumed)."""
 
 import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
-from test_finetune import SHORT, Crash, learned, run, without_times
+from test_finetune import SHORT, run
 from tiny import same_bits, snapshot
 from tiny_lm import save_tiny_lm, tiny_lm, tokenizer
 
@@ -41,22 +41,6 @@ def test_a_way_trains_and_comes_back_from_its_folder_and_out_of_the_model(name: 
     with torch.no_grad():
         assert torch.equal(fresh(IDS).logits, tuned.model(IDS).logits)
     assert same_bits(snapshot(tuned.model.unload()), weights)
-
-
-def test_a_run_that_crashed_resumes_bit_for_bit(tmp_path: Path) -> None:
-    settings = dataclasses.replace(SHORT, method="shira_dora", steps=4)
-    whole = run(settings)
-
-    def crash() -> bool:
-        if (tmp_path / "checkpoints/checkpoint-2").exists():
-            raise Crash
-        return False
-
-    with pytest.raises(Crash):
-        run(settings, output_dir=tmp_path, should_stop=crash)
-    resumed = run(settings, output_dir=tmp_path, resume=True)
-    assert same_bits(learned(whole), learned(resumed))
-    assert without_times(whole.history) == without_times(resumed.history)
 
 
 def test_a_run_says_what_it_trains() -> None:
