@@ -150,7 +150,7 @@ class PeftModel(LoadingMixin):
         generate: Any = self.base_model.model.generate
         if adapter_names is None:
             return generate(*args, **kwargs)
-        return run_mixed(self.base_model, generate, adapter_names, args, kwargs)
+        return compiler.disable(run_mixed)(self.base_model, generate, adapter_names, args, kwargs)
 
     def get_base_model(self) -> nn.Module:
         return self.base_model.model

@@ -7,6 +7,7 @@ import pytest
 import torch
 import transformers as hf
 from tiny import MLP, fill_randomly, tiny_classifier, tiny_opt, tokens
+from tiny_lm import tiny_lm
 from torch import Tensor, nn
 
 from shira_lab import LoraConfig, PeftModel, ShiraConfig, get_peft_model
@@ -246,6 +247,19 @@ def test_a_compiled_model_runs_mixed_batches_as_it_is() -> None:
         model.base_model.model = torch.compile(model.base_model.model, backend="eager")
         model(x)
         torch.testing.assert_close(model(x, adapter_names=names), right)
+
+
+def test_compiled_code_that_generates_runs_mixed_batches_as_they_are() -> None:
+    config = ShiraConfig(r=1, target_modules="all-linear", random_seed=0, init_weights=False)
+    model = get_peft_model(tiny_lm(), config, "a").eval()
+    ids = torch.tensor([[2, 5, 9], [2, 5, 9]])
+    given = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "max_new_tokens": 3, "do_sample": False}
+
+    def generate() -> Tensor:
+        tokens: Tensor = model.generate(**given, adapter_names=["a", "__base__"])
+        return tokens
+
+    assert torch.equal(torch.compile(generate, backend="eager")(), generate())
 
 
 class Echo(nn.Module):
